@@ -1,0 +1,185 @@
+package builder
+
+import (
+	"archive/tar"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/containerd/containerd/v2/core/content"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/riscv-build/riscv-build/builder/debian/rootfs"
+	"github.com/riscv-build/riscv-build/builder/image"
+	"github.com/riscv-build/riscv-build/recipes/lock"
+)
+
+// compressFormat changes when the compressor or its level does.
+const compressFormat = "klauspost-gzip-9"
+
+// assemble makes the image: base, packages, artifacts, files; each a layer, so
+// that images share what they have in common and a changed file is a small
+// upload.
+func (b *Builder) assemble(ctx context.Context, p *plan, g *graphs, art *image.Layer) (ocispec.Descriptor, error) {
+	r := p.req.Recipe
+	layers, err := b.packageLayers(ctx, p, g, art)
+	if err != nil {
+		return ocispec.Descriptor{}, fmt.Errorf("assembling the image of recipe %q: %w", r.Name, err)
+	}
+	if art != nil {
+		layers = append(layers, *art)
+	}
+	files, err := b.filesLayer(ctx, p, layers)
+	if err != nil {
+		return ocispec.Descriptor{}, fmt.Errorf("assembling the image of recipe %q: %w", r.Name, err)
+	}
+	if files != nil {
+		layers = append(layers, *files)
+	}
+	if r.Image.Squash {
+		one, err := b.squash(ctx, p, layers)
+		if err != nil {
+			return ocispec.Descriptor{}, err
+		}
+		layers = []image.Layer{one}
+	}
+	for i := range layers {
+		if layers[i], err = b.compressed(ctx, layers[i]); err != nil {
+			return ocispec.Descriptor{}, err
+		}
+	}
+	return image.Write(ctx, b.store.Content(), image.Spec{
+		Platform: image.Platform, Config: imageConfig(r), Layers: layers, Annotations: annotations(r), Created: p.date,
+	})
+}
+
+// packageLayers are the layers of the base and of the packages that the recipe
+// names or its artifacts need.
+func (b *Builder) packageLayers(ctx context.Context, p *plan, g *graphs, art *image.Layer) ([]image.Layer, error) {
+	r := p.req.Recipe
+	own, err := p.packages("image/" + r.Name)
+	if err != nil {
+		return nil, err
+	}
+	spec := rootfs.Spec{Purpose: rootfs.Runtime, Exclude: r.Image.Exclude, Setuid: r.Image.Setuid, Unpacked: r.Image.MaintainerScripts}
+	if r.Image.Base == "scratch" {
+		return b.scratchLayers(ctx, own, spec, libraryRequest{p: p, g: g, art: art})
+	}
+	if own, err = b.withLibraries(ctx, own, libraryRequest{p: p, g: g, art: art}); err != nil {
+		return nil, err
+	}
+	base, err := p.packages("base/" + r.Image.Base + suffix(r))
+	if err != nil {
+		return nil, err
+	}
+	var out []image.Layer
+	for i, s := range stacked(base, own, spec) {
+		note := r.Image.Base
+		if i > 0 {
+			note = "packages of " + r.Name
+		}
+		l, err := b.packageLayer(ctx, p, note, s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, l.Layer)
+	}
+	if r.Image.MaintainerScripts {
+		return b.configured(ctx, p, out)
+	}
+	return out, nil
+}
+
+// scratchLayers: named packages without what they depend on, and the libraries
+// that the artifacts need as single files.
+func (b *Builder) scratchLayers(ctx context.Context, own []lock.Package, spec rootfs.Spec, req libraryRequest) ([]image.Layer, error) {
+	var out []image.Layer
+	if len(own) > 0 {
+		spec.Packages = own
+		l, err := b.packageLayer(ctx, req.p, "packages of "+req.p.req.Recipe.Name, spec)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, l.Layer)
+	}
+	libs, err := b.libraryFiles(ctx, req)
+	if err != nil || libs == nil {
+		return out, err
+	}
+	return append(out, *libs), nil
+}
+
+// filesLayer holds what the recipe says itself; nil where that is nothing.
+func (b *Builder) filesLayer(ctx context.Context, p *plan, below []image.Layer) (*image.Layer, error) {
+	t := image.NewTree()
+	read := func(name string) ([]byte, error) { return b.readBelow(ctx, below, name) }
+	if err := t.AddRecipe(p.req.Recipe, read); err != nil {
+		return nil, err
+	}
+	if len(t.Paths()) == 0 {
+		return nil, nil
+	}
+	if p.req.Recipe.Image.Base != "scratch" {
+		t.MergeUsr()
+	}
+	l, err := image.PutTar(ctx, b.store.Content(), "files of "+p.req.Recipe.Name, func(w io.Writer) error { return t.Write(w, p.date) })
+	return &l, err
+}
+
+// readBelow reads a file out of uncompressed layers, the uppermost that has it.
+func (b *Builder) readBelow(ctx context.Context, layers []image.Layer, name string) ([]byte, error) {
+	for i := len(layers) - 1; i >= 0; i-- {
+		t := image.NewTree()
+		err := t.AddLayer(ctx, b.store.Content(), layers[i].Desc, func(h *tar.Header) bool { return h.Name == name })
+		if e, ok := t.Lookup(name); err == nil && ok {
+			var data []byte
+			data, err = e.Read()
+			t.Close()
+			return data, err
+		}
+		t.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+func (b *Builder) squash(ctx context.Context, p *plan, layers []image.Layer) (image.Layer, error) {
+	t := image.NewTree()
+	defer t.Close()
+	for _, l := range layers {
+		if err := t.AddLayer(ctx, b.store.Content(), l.Desc, nil); err != nil {
+			return image.Layer{}, err
+		}
+	}
+	r := p.req.Recipe
+	return image.PutTar(ctx, b.store.Content(), r.Name+" "+r.Version, func(w io.Writer) error { return t.Write(w, p.date) })
+}
+
+// compressed gives the compressed form of a layer, made once.
+func (b *Builder) compressed(ctx context.Context, l image.Layer) (image.Layer, error) {
+	k := key("gzip", compressFormat, l.DiffID.String())
+	var have ocispec.Descriptor
+	if b.cache.get(k, &have) && b.has(ctx, have.Digest) {
+		l.Desc = have
+		return l, nil
+	}
+	z, err := image.Compress(ctx, b.store.Content(), l)
+	if err != nil {
+		return l, err
+	}
+	return z, b.cache.put(k, z.Desc)
+}
+
+// layerReader reads an uncompressed layer.
+func (b *Builder) layerReader(ctx context.Context, l image.Layer) (io.ReadCloser, error) {
+	ra, err := b.store.Content().ReaderAt(ctx, l.Desc)
+	if err != nil {
+		return nil, fmt.Errorf("opening layer %q: %w", l.Note, err)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{content.NewReader(ra), ra}, nil
+}

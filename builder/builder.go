@@ -1,0 +1,129 @@
+// Package builder is the pipeline: recipe -> lock -> fetch -> graph -> engine
+// -> check -> push -> report. Build reads as these steps, top to bottom; every
+// stage takes values and returns values. What a stage is made of lives in the
+// packages below; which engine runs a graph is the caller's choice.
+package builder
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"github.com/riscv-build/riscv-build/builder/debian"
+	"github.com/riscv-build/riscv-build/builder/engine"
+	"github.com/riscv-build/riscv-build/builder/fetch"
+	"github.com/riscv-build/riscv-build/pusher"
+	"github.com/riscv-build/riscv-build/recipes"
+)
+
+// Config is what a Builder works with.
+type Config struct {
+	StateDir string         // the caller holds its lock
+	Mirrors  debian.Mirrors // of the archive and the security archive
+	Keyring  string         // path of an archive keyring that replaces the built-in one; empty: built-in
+	Fetch    fetch.Options  // parallel downloads, progress, HTTP client
+	Pusher   *pusher.Pusher // how to reach registries
+	Display  Display        // where progress and notices go
+	Jobs     int            // make jobs; 0: by processors and memory
+	Version  string         // of this program; a new one builds anew
+	Engine   EngineProvider // opened when a stage needs it, not before
+	Emulator func() string  // identity of what runs riscv64 code here, without an engine
+}
+
+// EngineProvider opens the engine once and returns the same one after that.
+type EngineProvider func(ctx context.Context) (engine.Engine, error)
+
+// Display shows what the pipeline does.
+type Display interface {
+	Notice(format string, args ...any)    // what a user should see
+	Verbose(format string, args ...any)   // what was decided and why (-v)
+	Progress(name string) engine.Progress // for the engine's part of one recipe
+}
+
+// Request is one image to build.
+type Request struct {
+	Recipe       *recipes.Recipe
+	LockPath     string // riscv-build.lock beside the recipe; empty: the catalogue's own
+	Locked       bool   // a missing or stale lock is an error, nothing is resolved
+	Update       bool   // resolve again although the lock is good
+	AllowExpired bool   // accept archive states past their Valid-Until
+	Mode         string // auto | cross | native | emulate
+	Offline      bool
+	NoCache      bool
+	Push         []string // HOST[:PORT][/PREFIX]
+	Tags         []string // replace the recipe's
+	Output       string   // OCI layout directory or .tar file
+}
+
+// Builder builds images in one state directory.
+type Builder struct {
+	cfg   Config
+	store *fetch.Store
+	cache cache
+	// snapshots remembers hosts that do not answer, so that many packages do
+	// not wait for one dead service in turn.
+	snapshots debian.Downloader
+}
+
+// New opens the content store of a state directory.
+func New(cfg Config) (*Builder, error) {
+	store, err := fetch.Open(filepath.Join(cfg.StateDir, "content"))
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Jobs < 1 {
+		cfg.Jobs = defaultJobs()
+	}
+	return &Builder{cfg: cfg, store: store, cache: cache{filepath.Join(cfg.StateDir, "cache")}, snapshots: debian.NewHTTPDownloader()}, nil
+}
+
+// Store is the content store of the state directory.
+func (b *Builder) Store() *fetch.Store { return b.store }
+
+// Build makes one image of a recipe, checks it and pushes it. The result is
+// never nil; its Error repeats the error.
+func (b *Builder) Build(ctx context.Context, req Request) (*Result, error) {
+	r := newResult(req.Recipe)
+	err := b.build(ctx, req, r)
+	if err != nil {
+		r.Error = err.Error()
+	}
+	return r, err
+}
+
+func (b *Builder) build(ctx context.Context, req Request, r *Result) error {
+	p, err := stage(r, "lock", func() (*plan, error) { return b.lock(ctx, req) })
+	if err != nil {
+		return err
+	}
+	p, err = stage(r, "fetch", func() (*plan, error) { return b.fetch(ctx, p, r) })
+	if err != nil {
+		return err
+	}
+	g, err := stage(r, "graph", func() (*graphs, error) { return b.graph(ctx, p) })
+	if err != nil {
+		return err
+	}
+	img, err := stage(r, "engine", func() (*built, error) { return b.engine(ctx, p, g) })
+	if err != nil {
+		return err
+	}
+	r.built(p, img)
+	if err := do(r, "check", func() error { return b.check(ctx, p, img, r) }); err != nil {
+		return err
+	}
+	return do(r, "push", func() error { return b.push(ctx, p, img, r) })
+}
+
+// stage runs one step and notes how long it took, in seconds.
+func stage[T any](r *Result, name string, f func() (T, error)) (T, error) {
+	start := time.Now()
+	v, err := f()
+	r.Stages[name] = round(time.Since(start))
+	return v, err
+}
+
+func do(r *Result, name string, f func() error) error {
+	_, err := stage(r, name, func() (struct{}, error) { return struct{}{}, f() })
+	return err
+}

@@ -1,0 +1,76 @@
+//go:build linux
+
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/moby/buildkit/client"
+	"github.com/riscv-build/riscv-build/builder/engine"
+)
+
+// collectTime bounds the collection when the engine closes: who waits for a
+// prompt waits no longer, and the next close goes on.
+const collectTime = 20 * time.Second
+
+// DiskUsage lists what the cache holds.
+func (e *Engine) DiskUsage(ctx context.Context) (engine.Usage, error) {
+	var usage engine.Usage
+	infos, err := e.daemon.client.DiskUsage(ctx)
+	if err != nil {
+		return usage, fmt.Errorf("measuring the build cache in %q: %w", e.opts.Root, err)
+	}
+	for _, info := range infos {
+		usage.Total += info.Size
+		record := engine.UsageRecord{Description: info.Description, Size: info.Size, LastUsed: info.CreatedAt, InUse: info.InUse}
+		if info.LastUsedAt != nil {
+			record.LastUsed = *info.LastUsedAt
+		}
+		usage.Records = append(usage.Records, record)
+	}
+	return usage, nil
+}
+
+// Prune deletes what was longest unused until at most keep bytes are left, 0 deleting everything.
+func (e *Engine) Prune(ctx context.Context, keep int64) (int64, error) {
+	opts := []client.PruneOption{client.PruneAll}
+	if keep > 0 {
+		opts = append(opts, client.WithKeepOpt(0, 0, keep, 0))
+	}
+	freed := make(chan client.UsageInfo)
+	var sum int64
+	counted := make(chan struct{})
+	go func() {
+		defer close(counted)
+		for info := range freed {
+			sum += info.Size
+		}
+	}()
+	err := e.daemon.client.Prune(ctx, freed, opts...)
+	close(freed)
+	<-counted
+	if err != nil {
+		return sum, fmt.Errorf("pruning the build cache in %q: %w", e.opts.Root, err)
+	}
+	return sum, nil
+}
+
+// collect keeps the cache under its limit. BuildKit collects on a timer of
+// minutes, which a process that ends after a build never reaches.
+func (e *Engine) collect() {
+	limit := e.opts.GCLimit
+	if limit <= 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), collectTime)
+	defer cancel()
+	usage, err := e.DiskUsage(ctx)
+	if err == nil && usage.Total > limit {
+		_, err = e.Prune(ctx, limit)
+	}
+	if err != nil {
+		e.opts.notice("%v", err)
+	}
+}

@@ -1,0 +1,140 @@
+//go:build linux
+
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/containerd/containerd/v2/defaults"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/cmd/buildkitd/config"
+	"github.com/moby/buildkit/control"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/solver/bboltcachestorage"
+	"github.com/moby/buildkit/util/db/boltutil"
+	"github.com/moby/buildkit/util/grpcerrors"
+	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto" // the codec that client and server agree on
+	"github.com/moby/buildkit/worker"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+)
+
+const (
+	pipeBuffer = 1 << 20 // bytes between client and server
+	stopGrace  = 5 * time.Second
+)
+
+// daemon is a running BuildKit and the client that reaches it.
+type daemon struct {
+	client     *client.Client
+	server     *grpc.Server
+	controller *control.Controller
+	cancel     context.CancelFunc // ends what the server's methods do
+}
+
+func startDaemon(ctx context.Context, opts Options) (*daemon, error) {
+	liftLogSpeed()
+	// The daemon outlives the call that starts it.
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	controller, err := newController(life, opts)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	server := grpc.NewServer(
+		grpc.UnaryInterceptor(grpcerrors.UnaryServerInterceptor),
+		grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor),
+		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
+		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
+		grpc.MaxConcurrentStreams(math.MaxUint32),
+	)
+	controller.Register(server)
+	pipe := bufconn.Listen(pipeBuffer)
+	go func() { _ = server.Serve(pipe) }() // ends with Stop; there is no other error on a pipe in memory
+
+	d := &daemon{server: server, controller: controller, cancel: cancel}
+	d.client, err = client.New(life, "passthrough:///embedded", client.WithContextDialer(
+		func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) }))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("connecting to the solver: %w", err), d.stop())
+	}
+	return d, nil
+}
+
+// liftLogSpeed lets a step print as fast as it likes: BuildKit would drop what
+// exceeds 200 KiB a second. Its limit on the whole log of a step stays, and it
+// keeps the end of a longer log.
+func liftLogSpeed() {
+	const name = "BUILDKIT_STEP_LOG_MAX_SPEED"
+	if os.Getenv(name) == "" {
+		_ = os.Setenv(name, "-1") // cannot fail: the name is valid
+	}
+}
+
+func newController(ctx context.Context, opts Options) (*control.Controller, error) {
+	sessions, err := session.NewManager()
+	if err != nil {
+		return nil, err
+	}
+	w, err := newWorker(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	workers := &worker.Controller{}
+	if err := workers.Add(w); err != nil {
+		return nil, err
+	}
+	cache, err := bboltcachestorage.NewStore(filepath.Join(opts.Root, "cache.db"))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the solver's database: %w", err), workers.Close())
+	}
+	history, err := boltutil.SafeOpen(filepath.Join(opts.Root, "history.db"), 0o600, nil)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the history database: %w", err), cache.Close(), workers.Close())
+	}
+	var none int64 // builds are reported by the pipeline, not kept by the solver
+	return control.NewController(control.Opt{
+		SessionManager:   sessions,
+		WorkerController: workers,
+		CacheManager:     solver.NewCacheManager(ctx, "local", cache, worker.NewCacheResultStorage(workers)),
+		HistoryDB:        history,
+		CacheStore:       cache,
+		LeaseManager:     w.LeaseManager(),
+		ContentStore:     w.ContentStore(),
+		HistoryConfig:    &config.HistoryConfig{MaxEntries: &none},
+		GarbageCollect:   w.GarbageCollect,
+		GracefulStop:     ctx.Done(),
+	})
+}
+
+// stop ends the daemon in the order that its parts depend on each other.
+func (d *daemon) stop() error {
+	var errs []error
+	if d.client != nil {
+		errs = append(errs, d.client.Close())
+	}
+	d.cancel()
+	stopped := make(chan struct{})
+	go func() {
+		d.server.GracefulStop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(stopGrace):
+		d.server.Stop()
+	}
+	errs = append(errs, d.controller.Close())
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("stopping the embedded engine: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+//go:build linux
+
+package embedded
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/moby/sys/mountinfo"
+	"github.com/riscv-build/riscv-build/builder/engine"
+)
+
+const runcName = "runc"
+
+// checkEnvironment says what the machine lacks, before BuildKit fails in words for its own operators.
+func checkEnvironment() error {
+	if uid := os.Geteuid(); uid != 0 {
+		return &engine.EnvironmentError{
+			What: fmt.Sprintf("the embedded engine mounts and starts containers, which user %d may not", uid),
+			Do:   "run it as root (sudo), or choose a running BuildKit with --engine",
+		}
+	}
+	if _, err := exec.LookPath(runcName); err != nil {
+		return &engine.EnvironmentError{
+			What: "the program runc is not installed",
+			Do:   "install the package runc (`apt-get install runc`), or choose a running BuildKit with --engine",
+		}
+	}
+	groups, err := cgroupMounts()
+	if err != nil {
+		return err
+	}
+	if len(groups) == 0 {
+		return &engine.EnvironmentError{
+			What: "no cgroup hierarchy is mounted, and runc needs one",
+			Do:   "mount one with `mount -t cgroup2 cgroup2 /sys/fs/cgroup`",
+		}
+	}
+	return nil
+}
+
+// cgroupMounts lists where cgroup hierarchies are mounted: one place with
+// version 2, one per controller with version 1, both on hybrid systems.
+func cgroupMounts() ([]string, error) {
+	infos, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup", "cgroup2"))
+	if err != nil {
+		return nil, fmt.Errorf("listing cgroup mounts: %w: mount /proc", err)
+	}
+	points := make([]string, 0, len(infos))
+	for _, info := range infos {
+		points = append(points, info.Mountpoint)
+	}
+	return points, nil
+}
+
+// overlayWorks tries an overlay mount below dir: some file systems carry
+// none, for example an overlay itself.
+func overlayWorks(dir string) error {
+	tmp, err := os.MkdirTemp(dir, "overlay-try-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	for _, name := range []string{"lower", "upper", "work", "merged"} {
+		if err := os.Mkdir(tmp+"/"+name, 0o755); err != nil {
+			return err
+		}
+	}
+	m := mount.Mount{Type: "overlay", Source: "overlay", Options: []string{
+		"lowerdir=" + tmp + "/lower", "upperdir=" + tmp + "/upper", "workdir=" + tmp + "/work",
+	}}
+	if err := m.Mount(tmp + "/merged"); err != nil {
+		return err
+	}
+	return mount.UnmountAll(tmp+"/merged", 0)
+}

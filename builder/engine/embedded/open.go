@@ -1,0 +1,165 @@
+//go:build linux
+
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/containerd/log"
+	"github.com/riscv-build/riscv-build/builder/engine"
+	"github.com/riscv-build/riscv-build/builder/engine/statelock"
+	"github.com/sirupsen/logrus"
+)
+
+// Engine is BuildKit in this process. Its methods may be called concurrently.
+type Engine struct {
+	opts   Options
+	lock   *statelock.Lock
+	daemon *daemon
+	used   atomic.Bool // something was solved or run: the cache may have grown
+
+	restoreTemp func()
+
+	closing  sync.Once
+	closeErr error
+}
+
+var (
+	_ engine.Engine = (*Engine)(nil)
+	_ engine.Cache  = (*Engine)(nil)
+)
+
+// Open starts the engine on opts.Root, after clearing what a killed one left
+// there. One process at a time uses a root: a second one waits. What the
+// machine lacks is an *engine.EnvironmentError.
+func Open(ctx context.Context, opts Options) (engine.Engine, error) {
+	root, err := prepareRoot(opts.Root)
+	if err != nil {
+		return nil, err
+	}
+	opts.Root = root
+	if err := checkEnvironment(); err != nil {
+		return nil, err
+	}
+	quietLogs(opts.Debug)
+
+	// The lock lies beside the root, because a damaged root is moved away whole.
+	lock, err := statelock.Acquire(ctx, root+".lock", func(h statelock.Holder) {
+		opts.notice("waiting for the engine in %s, which %s uses", root, h)
+	})
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{opts: opts, lock: lock}
+	if err := e.start(ctx); err != nil {
+		return nil, errors.Join(err, lock.Release())
+	}
+	return e, nil
+}
+
+// prepareRoot makes the root's path absolute and free of symbolic links,
+// because the kernel reports mounts so.
+func prepareRoot(root string) (string, error) {
+	if root == "" {
+		return "", errors.New("opening the embedded engine without a directory: name one with --state-dir")
+	}
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return "", fmt.Errorf("resolving engine directory %q: %w", root, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
+		return "", fmt.Errorf("making the directory of %q: %w: choose a writable one with --state-dir", root, err)
+	}
+	parent, err := filepath.EvalSymlinks(filepath.Dir(root))
+	if err != nil {
+		return "", fmt.Errorf("resolving engine directory %q: %w", root, err)
+	}
+	return filepath.Join(parent, filepath.Base(root)), nil
+}
+
+func (e *Engine) start(ctx context.Context) error {
+	root := e.opts.Root
+	trimBroken(root)
+	crash, err := readMark(root)
+	if err != nil {
+		return err
+	}
+	if crash != notCrashed {
+		if err := recoverRoot(ctx, root, e.opts.notice); err != nil {
+			return fmt.Errorf("clearing what a killed build left in %q: %w: reboot, or remove the directory by hand when nothing is mounted below it", root, err)
+		}
+	}
+	if why := damage(root, crash); why != nil {
+		e.opts.notice("the build cache in %s is damaged (%v): starting with an empty one; its databases are kept in %s", root, why, root+brokenSuffix)
+		if err := setAside(root); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(root, tempDir), 0o711); err != nil {
+		return fmt.Errorf("making engine directory %q: %w: choose a writable one with --state-dir", root, err)
+	}
+	if err := writeMark(root); err != nil {
+		return err
+	}
+	// BuildKit mounts in the temporary directory and offers no other place.
+	// Below the root, recovery finds those mounts.
+	e.restoreTemp = setTemp(filepath.Join(root, tempDir))
+	d, err := startDaemon(ctx, e.opts)
+	if err != nil {
+		e.restoreTemp()
+		return asSpaceError(root, fmt.Errorf("starting the embedded engine in %q: %w", root, err))
+	}
+	e.daemon = d
+	return nil
+}
+
+// setTemp sets the process's temporary directory and gives back how to undo it.
+func setTemp(dir string) (undo func()) {
+	const name = "TMPDIR"
+	before, had := os.LookupEnv(name)
+	_ = os.Setenv(name, dir) // cannot fail: the name is valid
+	return func() {
+		if had {
+			_ = os.Setenv(name, before)
+		} else {
+			_ = os.Unsetenv(name)
+		}
+	}
+}
+
+// Close collects garbage down to the limit, stops the engine and gives the lock back.
+func (e *Engine) Close() error {
+	e.closing.Do(func() {
+		if e.used.Load() {
+			e.collect()
+		}
+		err := e.daemon.stop()
+		e.restoreTemp()
+		if err == nil {
+			removeCgroups(e.opts.Root)
+			err = removeMark(e.opts.Root)
+		}
+		e.closeErr = errors.Join(err, e.lock.Release())
+	})
+	return e.closeErr
+}
+
+// quietLogs sends what BuildKit and containerd log, which is meant for the
+// operator of a daemon, to debug only. Both log through one logrus logger.
+func quietLogs(debug io.Writer) {
+	level := logrus.DebugLevel
+	if debug == nil {
+		debug, level = io.Discard, logrus.PanicLevel
+	}
+	logrus.SetOutput(debug)
+	logrus.SetLevel(level)
+	log.L.Logger.SetOutput(debug)
+	log.L.Logger.SetLevel(level)
+}

@@ -1,0 +1,153 @@
+package builder
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/riscv-build/riscv-build/builder/engine"
+	"github.com/riscv-build/riscv-build/builder/graph"
+	"github.com/riscv-build/riscv-build/builder/image"
+)
+
+// built is a finished image in the content store.
+type built struct {
+	desc     ocispec.Descriptor
+	manifest *ocispec.Manifest
+	config   *ocispec.Image
+	engine   string
+	cached   bool
+}
+
+// imageEntry is what the cache keeps of an image.
+type imageEntry struct {
+	Desc   ocispec.Descriptor `json:"desc"`
+	Engine string             `json:"engine"`
+}
+
+// engine solves the graph, where it was not solved before, and assembles the image.
+func (b *Builder) engine(ctx context.Context, p *plan, g *graphs) (*built, error) {
+	k := b.imageKey(p, g)
+	var e imageEntry
+	if !p.req.NoCache && b.cache.get(k, &e) {
+		if img, err := b.open(ctx, e); err == nil {
+			b.cfg.Display.Verbose("%s: nothing changed, image %s stands", p.req.Recipe.Name, e.Desc.Digest)
+			img.cached = true
+			return img, nil
+		}
+	}
+	art, name, err := b.artifacts(ctx, p, g)
+	if err != nil {
+		return nil, err
+	}
+	desc, err := b.assemble(ctx, p, g, art)
+	if err != nil {
+		return nil, err
+	}
+	e = imageEntry{Desc: desc, Engine: name}
+	if err := b.cache.put(k, e); err != nil {
+		return nil, err
+	}
+	return b.open(ctx, e)
+}
+
+// imageKey is a digest over everything that decides an image.
+func (b *Builder) imageKey(p *plan, g *graphs) string {
+	parts := []string{digest.FromBytes(g.definition).String(), p.req.Recipe.InputDigest(b.cfg.Version), p.date.String()}
+	for _, set := range []string{"base/" + p.req.Recipe.Image.Base + suffix(p.req.Recipe), "image/" + p.req.Recipe.Name, g.librarySet} {
+		if s, ok := p.lock.Set(set); ok {
+			parts = append(parts, s.Packages...)
+		}
+	}
+	return key("image", parts...)
+}
+
+// open reads an image of the store and makes sure that it is whole.
+func (b *Builder) open(ctx context.Context, e imageEntry) (*built, error) {
+	m, c, err := image.ReadManifest(ctx, b.store.Content(), e.Desc)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range m.Layers {
+		if !b.has(ctx, l.Digest) {
+			return nil, fmt.Errorf("opening image %q: layer %q is gone", e.Desc.Digest, l.Digest)
+		}
+	}
+	return &built{desc: e.Desc, manifest: m, config: c, engine: e.Engine}, nil
+}
+
+// artifactEntry is what the cache keeps of a solved graph.
+type artifactEntry struct {
+	Layer  image.Layer `json:"layer"`
+	Engine string      `json:"engine"`
+}
+
+// artifacts solves the graph and gives the layer of what its install step made.
+func (b *Builder) artifacts(ctx context.Context, p *plan, g *graphs) (*image.Layer, string, error) {
+	if g.definition == nil {
+		return nil, "none", nil
+	}
+	r := p.req.Recipe
+	opt := image.ArtifactOptions{Paths: r.Build.Artifacts, Setuid: r.Image.Setuid, Merged: r.Image.Base != "scratch"}
+	k := key("artifacts", digest.FromBytes(g.definition).String(), strings.Join(opt.Paths, "\n"), strings.Join(opt.Setuid, "\n"), strconv.FormatBool(opt.Merged))
+	var e artifactEntry
+	if !p.req.NoCache && b.cache.get(k, &e) && b.has(ctx, e.Layer.Desc.Digest) {
+		b.cfg.Display.Verbose("%s: graph unchanged, its result is in the store", r.Name)
+		return &e.Layer, e.Engine, nil
+	}
+	dir, err := b.tempDir("solve")
+	if err != nil {
+		return nil, "", err
+	}
+	defer os.RemoveAll(dir)
+	if e.Engine, err = b.solve(ctx, p, g.definition, dir); err != nil {
+		return nil, "", fmt.Errorf("building recipe %q: %w", r.Name, err)
+	}
+	t, err := image.Artifacts(ctx, dir, opt)
+	if t != nil {
+		defer t.Close()
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("building recipe %q: %w", r.Name, err)
+	}
+	e.Layer, err = image.PutTar(ctx, b.store.Content(), "artifacts of "+r.Name+" "+r.Version, func(w io.Writer) error { return t.Write(w, p.date) })
+	if err != nil {
+		return nil, "", err
+	}
+	return &e.Layer, e.Engine, b.cache.put(k, e)
+}
+
+func (b *Builder) solve(ctx context.Context, p *plan, def []byte, out string) (string, error) {
+	eng, err := b.cfg.Engine(ctx)
+	if err != nil {
+		return "", err
+	}
+	info, err := eng.Info(ctx)
+	if err != nil {
+		return "", err
+	}
+	b.cfg.Display.Verbose("%s: engine %s, worker %s, %s; riscv64 code by %s; %d jobs", p.req.Recipe.Name, info.Name, info.Worker,
+		info.Platform.Architecture, info.Emulator, b.cfg.Jobs)
+	return info.Name, eng.Solve(ctx, engine.Job{
+		Name: p.req.Recipe.Name, Definition: def, Store: b.store.Content(), Output: out, NoCache: p.req.NoCache,
+		Secrets:  map[string][]byte{graph.JobsSecret: []byte(strconv.Itoa(b.cfg.Jobs))},
+		Progress: b.cfg.Display.Progress(p.req.Recipe.Name),
+	})
+}
+
+// tempDir makes a scratch directory in the state directory: on the same disk,
+// and cleared at the next start after a kill.
+func (b *Builder) tempDir(name string) (string, error) {
+	base := filepath.Join(b.cfg.StateDir, "tmp")
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return "", fmt.Errorf("making a scratch directory: %w", err)
+	}
+	return os.MkdirTemp(base, name+"-")
+}

@@ -1,0 +1,172 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/riscv-build/riscv-build/builder/debian"
+	"github.com/riscv-build/riscv-build/builder/debian/rootfs"
+	"github.com/riscv-build/riscv-build/builder/fetch"
+	"github.com/riscv-build/riscv-build/builder/graph"
+	"github.com/riscv-build/riscv-build/recipes/lock"
+)
+
+// fetch downloads what the build needs and the store does not have. Where
+// packages have left every server, the set is resolved anew into a lock of the
+// state directory, loudly, unless the lock is to be kept to.
+func (b *Builder) fetch(ctx context.Context, p *plan, r *Result) (*plan, error) {
+	stats, err := b.download(ctx, p, p.neededBlobs(ctx, b))
+	r.DownloadedBytes += stats.Downloaded
+	var gone *fetch.GoneError
+	if err == nil || !errors.As(err, &gone) {
+		return p, err
+	}
+	if p.req.Locked {
+		return nil, fmt.Errorf("fetching the packages of recipe %q: the lock names what no mirror and no snapshot has any more, and --locked forbids to resolve it again: %w", p.req.Recipe.Name, err)
+	}
+	again, err := b.relock(ctx, p, gone)
+	if err != nil {
+		return nil, err
+	}
+	stats, err = b.download(ctx, again, again.neededBlobs(ctx, b))
+	r.DownloadedBytes += stats.Downloaded
+	return again, err
+}
+
+// Fetch downloads everything a later offline build of the request needs.
+func (b *Builder) Fetch(ctx context.Context, req Request) (fetch.Stats, error) {
+	p, err := b.lock(ctx, req)
+	if err != nil {
+		return fetch.Stats{}, err
+	}
+	blobs, err := p.allBlobs(b)
+	if err != nil {
+		return fetch.Stats{}, err
+	}
+	stats, err := b.download(ctx, p, blobs)
+	var gone *fetch.GoneError
+	if errors.As(err, &gone) && !req.Locked {
+		if p, err = b.relock(ctx, p, gone); err != nil {
+			return stats, err
+		}
+		if blobs, err = p.allBlobs(b); err != nil {
+			return stats, err
+		}
+		var more fetch.Stats
+		more, err = b.download(ctx, p, blobs)
+		stats.Downloaded += more.Downloaded
+		stats.Blobs += more.Blobs
+	}
+	return stats, err
+}
+
+func (b *Builder) download(ctx context.Context, p *plan, blobs []fetch.Blob) (fetch.Stats, error) {
+	opt := b.cfg.Fetch
+	opt.Offline = p.req.Offline
+	return b.store.Fetch(ctx, blobs, opt)
+}
+
+// neededBlobs leaves out the packages of layers that stand already.
+func (p *plan) neededBlobs(ctx context.Context, b *Builder) []fetch.Blob {
+	need := map[string]lock.Package{}
+	for _, st := range p.stacks() {
+		low, err1 := p.packages(st.shared)
+		all, err2 := p.packages(st.own)
+		if err1 != nil || err2 != nil {
+			continue // the stage that uses the set says what is wrong with it
+		}
+		for _, s := range stacked(low, all, st.spec) {
+			var l rootLayer
+			if b.cache.get(layerKey(s), &l) && b.has(ctx, l.Layer.Desc.Digest, l.Contents) {
+				continue
+			}
+			for _, pkg := range s.Packages {
+				need[pkg.ID] = pkg
+			}
+		}
+	}
+	return append(b.packageBlobs(p, need), b.sourceBlobs(p)...)
+}
+
+// allBlobs is everything, layers or not.
+func (p *plan) allBlobs(b *Builder) ([]fetch.Blob, error) {
+	need := map[string]lock.Package{}
+	for _, st := range p.stacks() {
+		for _, set := range []string{st.shared, st.own} {
+			pkgs, err := p.packages(set)
+			if err != nil {
+				return nil, err
+			}
+			for _, pkg := range pkgs {
+				need[pkg.ID] = pkg
+			}
+		}
+	}
+	return append(b.packageBlobs(p, need), b.sourceBlobs(p)...), nil
+}
+
+// stackPlan names the sets of one root filesystem.
+type stackPlan struct {
+	shared, own string
+	spec        rootfs.Spec
+}
+
+// stacks are the root filesystems of a build.
+func (p *plan) stacks() []stackPlan {
+	r := p.req.Recipe
+	probe := "probe/" + p.host.Architecture + suffix(r)
+	out := []stackPlan{{probe, probe, rootfs.Spec{Purpose: rootfs.Toolchain}}}
+	if r.Build.Template != "" {
+		shared, own := toolchainSets(r, p.mode, p.host.Architecture)
+		out = append(out, stackPlan{shared, own, rootfs.Spec{Purpose: rootfs.Toolchain}})
+		if p.mode == graph.Cross {
+			out = append(out, stackPlan{"sysroot" + suffix(r), "sysroot/" + r.Name, rootfs.Spec{Purpose: rootfs.Sysroot}})
+		}
+	}
+	img := "image/" + r.Name
+	spec := rootfs.Spec{Purpose: rootfs.Runtime, Exclude: r.Image.Exclude, Setuid: r.Image.Setuid, Unpacked: r.Image.MaintainerScripts}
+	if r.Image.Base == "scratch" {
+		return append(out, stackPlan{img, img, spec})
+	}
+	return append(out, stackPlan{"base/" + r.Image.Base + suffix(r), img, spec})
+}
+
+func (b *Builder) packageBlobs(p *plan, need map[string]lock.Package) []fetch.Blob {
+	var out []fetch.Blob
+	mirrors := b.mirrors(p.req.Recipe)
+	for _, pkg := range need {
+		out = append(out, fetch.Blob{
+			Name: pkg.ID, Digest: digest.NewDigestFromEncoded(digest.SHA256, pkg.SHA256), Size: pkg.Size,
+			URLs: mirrors.URLs(pkg.Archive, pkg.Path),
+			More: b.lastResort(mirrors, func(ctx context.Context, s debian.Snapshot) ([]string, error) { return s.SnapshotURLs(ctx, pkg) }),
+		})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}
+
+func (b *Builder) sourceBlobs(p *plan) []fetch.Blob {
+	rec, _ := p.lock.Recipe(p.req.Recipe.Name)
+	var out []fetch.Blob
+	for _, s := range rec.Sources {
+		for _, f := range s.Files {
+			out = append(out, b.sourceBlob(p.req.Recipe, f))
+		}
+	}
+	return out
+}
+
+// ensure makes sure that packages are in the store although their layer was
+// thought to stand, for instance after a prune.
+func (b *Builder) ensure(ctx context.Context, p *plan, pkgs []lock.Package) error {
+	need := map[string]lock.Package{}
+	for _, pkg := range pkgs {
+		need[pkg.ID] = pkg
+	}
+	_, err := b.download(ctx, p, b.packageBlobs(p, need))
+	return err
+}

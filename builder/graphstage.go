@@ -1,0 +1,122 @@
+package builder
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/riscv-build/riscv-build/builder/debian/rootfs"
+	"github.com/riscv-build/riscv-build/builder/graph"
+	"github.com/riscv-build/riscv-build/builder/image"
+	"github.com/riscv-build/riscv-build/templates"
+)
+
+// graphs is what the graph stage gives: the graph, and the riscv64 packages
+// that its result may need at run time.
+type graphs struct {
+	definition []byte
+	libraries  []rootLayer
+	librarySet string // name of the locked set that these come from
+}
+
+// graph assembles the root filesystems a build uses and makes its graph. An
+// image of packages alone has none.
+func (b *Builder) graph(ctx context.Context, p *plan) (*graphs, error) {
+	r := p.req.Recipe
+	if r.Build.Template == "" {
+		return &graphs{}, nil
+	}
+	in := graph.Input{Recipe: r.Name, Mode: p.mode, Host: p.host, Dir: r.Build.Dir, Env: r.Build.Env, Date: p.date}
+	g := &graphs{}
+	shared, own := toolchainSets(r, p.mode, p.host.Architecture)
+	tools, err := b.stack(ctx, p, shared, own, rootfs.Spec{Purpose: rootfs.Toolchain})
+	if err != nil {
+		return nil, err
+	}
+	g.libraries, g.librarySet = tools, own
+	glue, err := b.glueLayer(ctx, p.mode)
+	if err != nil {
+		return nil, err
+	}
+	layers := append(images(tools), glue)
+	if p.mode == graph.Cross {
+		g.librarySet = "sysroot/" + r.Name
+		if g.libraries, err = b.stack(ctx, p, "sysroot"+suffix(r), g.librarySet, rootfs.Spec{Purpose: rootfs.Sysroot}); err != nil {
+			return nil, err
+		}
+		if in.Sysroot, err = b.rootImage(ctx, "riscv64", images(g.libraries)); err != nil {
+			return nil, err
+		}
+	}
+	if in.Toolchain, err = b.rootImage(ctx, p.host.Architecture, layers); err != nil {
+		return nil, err
+	}
+	if in.Sources, in.Unpack, err = b.sourceImage(ctx, p); err != nil {
+		return nil, err
+	}
+	if in.Steps, err = steps(p); err != nil {
+		return nil, err
+	}
+	g.definition, err = graph.Marshal(ctx, in)
+	return g, err
+}
+
+// stack makes the layers of a shared set and of a recipe's own on top of it.
+func (b *Builder) stack(ctx context.Context, p *plan, shared, own string, s rootfs.Spec) ([]rootLayer, error) {
+	low, err := p.packages(shared)
+	if err != nil {
+		return nil, err
+	}
+	all, err := p.packages(own)
+	if err != nil {
+		return nil, err
+	}
+	var out []rootLayer
+	for i, spec := range stacked(low, all, s) {
+		note := shared
+		if i > 0 {
+			note = own
+		}
+		l, err := b.packageLayer(ctx, p, note, spec)
+		if err != nil {
+			return nil, fmt.Errorf("assembling %q for recipe %q: %w", note, p.req.Recipe.Name, err)
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+func images(layers []rootLayer) []image.Layer {
+	var out []image.Layer
+	for _, l := range layers {
+		out = append(out, l.Layer)
+	}
+	return out
+}
+
+// stripStep removes symbols from ELF files, each inode once.
+const stripStep = `
+find "$DESTDIR" -type f -size +3c -printf '%i %p\n' | sort -u -k1,1 | cut -d' ' -f2- | while IFS= read -r file; do
+	[ "$(head -c 4 "$file" | od -An -tx1 | tr -d ' \n')" = 7f454c46 ] || continue
+	case $file in *.o | *.a) continue;; esac
+	"$STRIP" --strip-unneeded "$file"
+done`
+
+func steps(p *plan) ([]graph.Step, error) {
+	r := p.req.Recipe
+	t, ok := templates.Lookup(r.Build.Template)
+	if !ok {
+		return nil, fmt.Errorf("rendering recipe %q: there is no template %q: see `riscv-build init`", r.Name, r.Build.Template)
+	}
+	rendered, err := t.Steps(r.Build, templates.Target{Cross: p.mode == graph.Cross, Host: graph.HostTriplet(p.host), Triplet: graph.Triplet})
+	if err != nil {
+		return nil, fmt.Errorf("rendering template %q of recipe %q: %w", r.Build.Template, r.Name, err)
+	}
+	var out []graph.Step
+	for _, s := range rendered {
+		out = append(out, graph.Step{Name: s.Name, Script: s.Script})
+	}
+	if n := len(out); n > 0 && (r.Build.Strip == nil || *r.Build.Strip) {
+		out[n-1].Script += stripStep
+	}
+	return out, nil
+}

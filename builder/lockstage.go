@@ -1,0 +1,165 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/riscv-build/riscv-build/builder/fetch"
+	"github.com/riscv-build/riscv-build/recipes"
+	"github.com/riscv-build/riscv-build/recipes/lock"
+)
+
+// StaleError says that a lock does not fit its recipe and must not be changed.
+type StaleError struct {
+	Recipe string
+	Lock   string
+	Why    string
+}
+
+func (e *StaleError) Error() string {
+	return fmt.Sprintf("locking recipe %q: %s: %s, and --locked forbids to resolve it: run `riscv-build lock --update %s` and commit the lock", e.Recipe, e.Lock, e.Why, e.Recipe)
+}
+
+// lock finds the lock of a recipe, or resolves and writes it.
+func (b *Builder) lock(ctx context.Context, req Request) (*plan, error) {
+	l, err := b.usableLock(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	p, why, err := newPlan(req, l)
+	if err != nil {
+		return nil, err
+	}
+	b.cfg.Display.Verbose("%s: mode %s because %s", req.Recipe.Name, p.mode, why)
+	return p, nil
+}
+
+// Lock resolves and writes the lock of a recipe where it is missing, stale or
+// to be updated.
+func (b *Builder) Lock(ctx context.Context, req Request) error {
+	_, err := b.lock(ctx, req)
+	return err
+}
+
+func (b *Builder) usableLock(ctx context.Context, req Request) (*lock.File, error) {
+	shipped, text, err := readLock(req.LockPath)
+	if err != nil {
+		return nil, err
+	}
+	why, stale := shipped.Stale(req.Recipe)
+	if !stale && !req.Update {
+		if own, ok := b.replacement(req, text); ok {
+			return own, nil
+		}
+		return shipped, nil
+	}
+	if req.Locked {
+		return nil, &StaleError{Recipe: req.Recipe.Name, Lock: lockName(req), Why: why}
+	}
+	if req.LockPath == "" && !req.Update {
+		if own, ok := b.replacement(req, text); ok {
+			return own, nil
+		}
+	}
+	if why == "" {
+		why = "an update was asked for"
+	}
+	b.cfg.Display.Notice("%s: resolving packages: %s: %s", req.Recipe.Name, lockName(req), why)
+	fresh, err := b.resolve(ctx, req, shipped)
+	if err != nil {
+		return nil, err
+	}
+	return fresh, fresh.Save(b.lockTarget(req, text))
+}
+
+func lockName(req Request) string {
+	if req.LockPath == "" {
+		return "the catalogue's lock"
+	}
+	return req.LockPath
+}
+
+// lockTarget is where a resolved lock is written: beside the recipe, or, for
+// the catalogue, whose lock is part of the program, into the state directory.
+func (b *Builder) lockTarget(req Request, text []byte) string {
+	if req.LockPath != "" {
+		return req.LockPath
+	}
+	return b.replacementPath(req, text)
+}
+
+// readLock reads a lock and its text; one that is not there is empty.
+func readLock(path string) (*lock.File, []byte, error) {
+	if path == "" {
+		text := recipes.CatalogLock()
+		if len(text) == 0 {
+			return lock.New(), nil, nil
+		}
+		f, err := lock.Parse("catalog:"+lock.Name, text)
+		return f, text, err
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return lock.New(), nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading lock %q: %w", path, err)
+	}
+	f, err := lock.Parse(path, text)
+	return f, text, err
+}
+
+// replacement is a lock of the state directory that stands for one whose
+// packages have left the servers.
+func (b *Builder) replacement(req Request, text []byte) (*lock.File, bool) {
+	if req.Locked {
+		return nil, false
+	}
+	f, err := lock.Load(b.replacementPath(req, text))
+	if err != nil {
+		return nil, false
+	}
+	if _, stale := f.Stale(req.Recipe); stale {
+		return nil, false
+	}
+	b.cfg.Display.Notice("%s: using the lock of %s that was resolved again in the state directory: `riscv-build lock --update %s` renews the original",
+		req.Recipe.Name, lockName(req), req.Recipe.Name)
+	return f, true
+}
+
+func (b *Builder) replacementPath(req Request, text []byte) string {
+	id := digest.FromString(strings.Join([]string{req.LockPath, digest.FromBytes(text).String(), req.Recipe.Name, req.Recipe.LockInputs()}, "\n"))
+	return filepath.Join(b.cfg.StateDir, "locks", req.Recipe.Name+"-"+id.Encoded()[:16]+".lock")
+}
+
+// relock resolves a recipe's packages again because some have gone.
+func (b *Builder) relock(ctx context.Context, p *plan, gone *fetch.GoneError) (*plan, error) {
+	var names []string
+	for _, g := range gone.Blobs {
+		names = append(names, g.Name)
+	}
+	b.cfg.Display.Notice("%s: WARNING: %s names %d packages that no mirror has any more (%s): resolving this recipe again, the image will differ from the locked one",
+		p.req.Recipe.Name, lockName(p.req), len(names), strings.Join(names[:min(3, len(names))], ", "))
+	_, text, err := readLock(p.req.LockPath)
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := b.resolve(ctx, p.req, lock.New())
+	if err != nil {
+		return nil, err
+	}
+	if err := fresh.Save(b.replacementPath(p.req, text)); err != nil {
+		return nil, err
+	}
+	again, _, err := newPlan(p.req, fresh)
+	if err == nil {
+		again.notes = append(again.notes, fmt.Sprintf("lock: %d packages had left the mirrors and were resolved again", len(names)))
+	}
+	return again, err
+}

@@ -1,0 +1,218 @@
+package builder
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/riscv-build/riscv-build/builder/debian"
+	"github.com/riscv-build/riscv-build/builder/fetch"
+	"github.com/riscv-build/riscv-build/recipes"
+	"github.com/riscv-build/riscv-build/recipes/lock"
+)
+
+// mirrors are those of a recipe, then the discovered ones.
+func (b *Builder) mirrors(r *recipes.Recipe) debian.Mirrors {
+	m, err := b.cfg.Mirrors.With(r.Debian.Mirrors, "recipe "+r.Name)
+	if err != nil {
+		// Validation has looked at the recipe's mirrors already.
+		return b.cfg.Mirrors
+	}
+	return m
+}
+
+// resolve gives a lock with all sets and sources of a recipe, built on old:
+// shared sets that old has stay as they are unless an update was asked for.
+func (b *Builder) resolve(ctx context.Context, req Request, old *lock.File) (*lock.File, error) {
+	r := req.Recipe
+	if req.Offline {
+		return nil, fmt.Errorf("resolving the packages of recipe %q: --offline forbids to ask a mirror: run `riscv-build lock` with a network first", r.Name)
+	}
+	todo := b.unsolved(req, old)
+	ix, err := b.openIndex(ctx, req, todo)
+	if err != nil {
+		return nil, fmt.Errorf("reading the archive for recipe %q: %w", r.Name, err)
+	}
+	for _, w := range todo {
+		pkgs, err := debian.Resolve(ctx, ix, debian.Request{Arch: w.arch, Packages: w.packages, Assume: w.assume, Essential: w.essential})
+		if err != nil {
+			return nil, fmt.Errorf("resolving %q for recipe %q: %w", w.set, r.Name, err)
+		}
+		old.PutSet(lock.Set{Name: w.set, Request: slices.Clone(w.packages), Suites: r.Debian.Suites}, pkgs)
+	}
+	for _, rel := range ix.Releases() {
+		old.PutRelease(rel)
+	}
+	rec := lock.Recipe{Name: r.Name, Inputs: r.LockInputs()}
+	for _, name := range sourceNames(r) {
+		src, err := b.lockSource(ctx, req, name)
+		if err != nil {
+			return nil, fmt.Errorf("locking source %q of recipe %q: %w", name, r.Name, err)
+		}
+		rec.Sources = append(rec.Sources, src)
+	}
+	old.PutRecipe(rec)
+	old.Prune()
+	return old, nil
+}
+
+// unsolved are the sets to resolve: the recipe's own, and shared ones that the
+// lock does not have as wanted.
+func (b *Builder) unsolved(req Request, old *lock.File) []want {
+	var todo []want
+	for _, w := range wants(req.Recipe) {
+		have, ok := old.Set(w.set)
+		shared := path.Base(w.set) != req.Recipe.Name && path.Base(path.Dir(w.set)) != req.Recipe.Name
+		if !req.Update && shared && ok && slices.Equal(have.Request, sorted(w.packages)) {
+			continue
+		}
+		todo = append(todo, w)
+	}
+	return todo
+}
+
+func sorted(list []string) []string { return union(list) }
+
+func (b *Builder) openIndex(ctx context.Context, req Request, todo []want) (*debian.Index, error) {
+	var arches []string
+	for _, w := range todo {
+		if !slices.Contains(arches, w.arch) {
+			arches = append(arches, w.arch)
+		}
+	}
+	slices.Sort(arches)
+	return debian.Open(ctx, debian.OpenOptions{
+		Suites: req.Recipe.Debian.Suites, Components: req.Recipe.Debian.Components, Arches: arches,
+		Mirrors: b.mirrors(req.Recipe), Keyring: b.cfg.Keyring, AllowExpired: req.AllowExpired || req.Recipe.Debian.AllowExpired,
+		CacheDir: filepath.Join(b.cfg.StateDir, "indexes"), Note: b.cfg.Display.Notice,
+	})
+}
+
+// lockSource names the bytes of a source. They are downloaded for it: a source
+// package's files stand in its .dsc, and the date of the source inside them.
+func (b *Builder) lockSource(ctx context.Context, req Request, name string) (lock.Source, error) {
+	src := req.Recipe.Source[name]
+	out := lock.Source{Name: name}
+	if src.Dir != "" {
+		return out, nil
+	}
+	first := lock.Blob{URL: src.DSC, SHA256: src.SHA256}
+	if src.URL != "" {
+		first.URL, first.Mirrors = src.URL, src.Mirrors
+	}
+	data, err := b.lockBlob(ctx, req, &first)
+	if err != nil {
+		return out, err
+	}
+	out.Files = append(out.Files, first)
+	if src.DSC == "" {
+		out.Date, err = b.sourceDate(ctx, first)
+		return out, err
+	}
+	dsc, err := debian.ParseDSC(data)
+	if err != nil {
+		return out, fmt.Errorf("reading %q: %w", src.DSC, err)
+	}
+	for _, f := range dsc.Files {
+		blob := lock.Blob{URL: path.Dir(src.DSC) + "/" + f.Name, Size: f.Size, SHA256: f.SHA256}
+		if _, err := b.lockBlob(ctx, req, &blob); err != nil {
+			return out, err
+		}
+		out.Files = append(out.Files, blob)
+		if date, err := b.sourceDate(ctx, blob); err == nil && isDebianPart(f.Name, len(dsc.Files)) {
+			out.Date = date
+		}
+	}
+	if out.Date.IsZero() {
+		return out, fmt.Errorf("reading the date of %q: no changelog in it: is the source package complete?", src.DSC)
+	}
+	return out, nil
+}
+
+// isDebianPart tells which file of a source package has debian/changelog.
+func isDebianPart(name string, files int) bool {
+	for _, pattern := range []string{"*.debian.tar.*", "*.diff.gz"} {
+		if ok, _ := path.Match(pattern, name); ok {
+			return true
+		}
+	}
+	return files == 1
+}
+
+// lockBlob downloads a file of a source, completes its size, and gives the
+// bytes of a small one.
+func (b *Builder) lockBlob(ctx context.Context, req Request, f *lock.Blob) ([]byte, error) {
+	opt := b.cfg.Fetch
+	opt.Offline = req.Offline
+	if _, err := b.store.Fetch(ctx, []fetch.Blob{b.sourceBlob(req.Recipe, *f)}, opt); err != nil {
+		return nil, err
+	}
+	r, err := b.store.Open(ctx, digest.NewDigestFromEncoded(digest.SHA256, f.SHA256))
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	f.Size = r.Size()
+	if f.Size > 1<<20 {
+		return nil, nil
+	}
+	data := make([]byte, f.Size)
+	_, err = r.ReadAt(data, 0)
+	return data, err
+}
+
+// sourceBlob gives a source file with all addresses it may be had from.
+func (b *Builder) sourceBlob(r *recipes.Recipe, f lock.Blob) fetch.Blob {
+	m := b.mirrors(r)
+	blob := fetch.Blob{Name: path.Base(f.URL), Digest: digest.NewDigestFromEncoded(digest.SHA256, f.SHA256), Size: f.Size}
+	for _, u := range append([]string{f.URL}, f.Mirrors...) {
+		pool, ok := cutScheme(u)
+		if !ok {
+			blob.URLs = append(blob.URLs, u)
+			continue
+		}
+		blob.URLs = append(blob.URLs, m.Resolve(u)...)
+		if blob.More == nil && f.Size > 0 {
+			blob.More = b.lastResort(m, func(ctx context.Context, s debian.Snapshot) ([]string, error) {
+				return s.SourceURLs(ctx, pool, f.Size)
+			})
+		}
+	}
+	return blob
+}
+
+// lastResort asks the snapshot service. That it is switched off or cannot be
+// reached is no reason to stop: the caller resolves again instead.
+func (b *Builder) lastResort(m debian.Mirrors, ask func(context.Context, debian.Snapshot) ([]string, error)) func(context.Context) ([]string, error) {
+	if m.Snapshot.URL == "" {
+		return nil
+	}
+	return func(ctx context.Context) ([]string, error) {
+		urls, err := ask(ctx, debian.Snapshot{Root: m.Snapshot.URL, Downloader: b.snapshots})
+		if err != nil {
+			b.cfg.Display.Verbose("asking the snapshot service: %v", err)
+		}
+		return urls, ctx.Err()
+	}
+}
+
+func cutScheme(u string) (string, bool) {
+	if len(u) > len(debian.Scheme) && u[:len(debian.Scheme)] == debian.Scheme {
+		return u[len(debian.Scheme):], true
+	}
+	return "", false
+}
+
+func (b *Builder) sourceDate(ctx context.Context, f lock.Blob) (time.Time, error) {
+	r, err := b.store.Open(ctx, digest.NewDigestFromEncoded(digest.SHA256, f.SHA256))
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer r.Close()
+	return debian.SourceDate(path.Base(f.URL), r)
+}

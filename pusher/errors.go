@@ -1,0 +1,173 @@
+package pusher
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/errcode"
+)
+
+// Error is a registry that did not do what was asked. Exit code 4.
+type Error struct {
+	Op         string // "pushing blob"
+	Registry   string // HOST[:PORT]
+	Repository string
+	Object     string // a digest or a tag
+	Err        error
+	Advice     string // what to do
+}
+
+// Error is one line: what was done with what, where, the cause, what to do.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	if e.Object != "" {
+		fmt.Fprintf(&b, " %q", e.Object)
+	}
+	if e.Repository != "" {
+		fmt.Fprintf(&b, " of repository %q", e.Repository)
+	}
+	fmt.Fprintf(&b, " at registry %q: %s", e.Registry, e.Err)
+	if e.Advice != "" {
+		b.WriteString(": " + e.Advice)
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// localError is no fault of the registry: the image could not be read.
+type localError struct{ err error }
+
+func (e *localError) Error() string { return e.err.Error() }
+func (e *localError) Unwrap() error { return e.err }
+
+// fail makes the error of an operation. The end of the caller's context and
+// errors of reading the image stay what they are.
+func (ep *endpoint) fail(ctx context.Context, op, repository, object string, err error) error {
+	if cause := ctx.Err(); cause != nil {
+		return fmt.Errorf("%s %q of repository %q at registry %q: %w", op, object, repository, ep.host, cause)
+	}
+	var here *localError
+	if errors.As(err, &here) {
+		return fmt.Errorf("%s %q: %w: the image is damaged, build it again", op, object, here)
+	}
+	e := &Error{Op: op, Registry: ep.host, Repository: repository, Object: object}
+	e.Err, e.Advice = ep.explain(err)
+	return e
+}
+
+// explain gives the cause without the wrapping of the libraries, and advice.
+func (ep *endpoint) explain(err error) (error, string) {
+	var (
+		account *accountError
+		plain   *plainError
+		resp    *errcode.ErrorResponse
+	)
+	switch {
+	case errors.As(err, &account):
+		return account, account.advice()
+	case errors.As(err, &plain):
+		return plain, plain.advice()
+	case errors.Is(err, auth.ErrBasicCredentialNotFound):
+		return errors.New("401 Unauthorized: no credentials are known for it"), ep.login()
+	case errors.As(err, &resp):
+		return statusError{resp}, ep.statusAdvice(resp)
+	case errors.Is(err, errdef.ErrNotFound):
+		return errors.New("404 Not Found"), "check repository and tag, and that the address is a registry's"
+	case errors.Is(err, errStall):
+		return err, "check the network and the registry, then push again: what it has is not sent again"
+	}
+	return ep.connection(err)
+}
+
+// connection explains what went wrong below HTTP.
+func (ep *endpoint) connection(err error) (error, string) {
+	var (
+		requested *url.Error
+		authority x509.UnknownAuthorityError
+		name      x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		record    tls.RecordHeaderError
+		dns       *net.DNSError
+	)
+	if errors.As(err, &requested) {
+		err = requested.Err
+	}
+	switch {
+	case errors.As(err, &authority):
+		return err, "name its CA's certificate in the settings of this registry"
+	case errors.As(err, &name):
+		return err, "use a name that stands in its certificate"
+	case errors.As(err, &invalid):
+		return err, "check the clock of this machine and the certificate's dates"
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
+		return err, fmt.Sprintf("the registry speaks plain HTTP: write http://%s", ep.host)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return err, "nothing listens there: start the registry, or correct the port"
+	case errors.As(err, &dns):
+		return err, "the name is unknown here: correct it, or check the name server"
+	}
+	return err, "check the network and the registry, then try again"
+}
+
+// statusError is a registry's refusal, with its own words.
+type statusError struct{ resp *errcode.ErrorResponse }
+
+func (e statusError) Error() string {
+	text := fmt.Sprintf("%d %s", e.resp.StatusCode, http.StatusText(e.resp.StatusCode))
+	if len(e.resp.Errors) > 0 {
+		text += " (" + e.resp.Errors.Error() + ")"
+	}
+	return text
+}
+
+func (e statusError) Unwrap() error { return e.resp }
+
+// statusAdvice says what to do about an HTTP status.
+func (ep *endpoint) statusAdvice(resp *errcode.ErrorResponse) string {
+	switch code := resp.StatusCode; {
+	case diskFull(resp):
+		return "the registry's disk is full: free some, for example by its garbage collection"
+	case code == http.StatusUnauthorized:
+		return ep.login()
+	case code == http.StatusForbidden:
+		return "the account may not do this: check its rights for the repository"
+	case code == http.StatusNotFound:
+		return "create the repository or correct its name, and check that the address is a registry's"
+	case code == http.StatusMethodNotAllowed:
+		return "the registry takes no pushes: it may be a cache or be set read-only"
+	case code == http.StatusRequestEntityTooLarge:
+		return "a proxy before the registry limits uploads: raise its limit (client_max_body_size)"
+	case code == http.StatusTooManyRequests:
+		return "the registry limits requests: wait, then try again"
+	case code == http.StatusBadRequest && ep.plain:
+		return fmt.Sprintf("the registry may want TLS: write https://%s", ep.host)
+	case code >= 500:
+		return "look into the registry's log"
+	}
+	return "check the address and the registry's log"
+}
+
+func (ep *endpoint) login() string {
+	return fmt.Sprintf("run `docker login %s` with an account that may", ep.host)
+}
+
+// diskFull recognises a full disk: the status for it, or what a registry with
+// a filesystem driver answers (error 28 is ENOSPC on Linux).
+func diskFull(resp *errcode.ErrorResponse) bool {
+	text := resp.Error()
+	return resp.StatusCode == http.StatusInsufficientStorage || resp.StatusCode >= 500 &&
+		(strings.Contains(text, "no space left") || strings.Contains(text, "Err:28"))
+}

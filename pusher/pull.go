@@ -1,0 +1,223 @@
+package pusher
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/auth"
+)
+
+// Fetch pulls the image that ref, [http://|https://]HOST/REPOSITORY[:TAG|@DIGEST],
+// names into a content store and gives its manifest. Of an index it takes the
+// linux/riscv64 image and refuses one that has none, naming the platforms
+// there are. Every blob is verified; those in the store are not pulled again.
+func (p *Pusher) Fetch(ctx context.Context, ref string, dst content.Store) (ocispec.Descriptor, error) {
+	r, err := parseRef(ref)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	ep, err := p.endpoint(ctx, r)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	d := &download{p: p, ep: ep, repo: ep.repository(r.repository), ref: r, dst: dst}
+	return d.run(auth.AppendRepositoryScope(ctx, d.repo.Reference, auth.ActionPull))
+}
+
+// download is the pull of one image.
+type download struct {
+	p    *Pusher
+	ep   *endpoint
+	repo *remote.Repository
+	ref  reference
+	dst  content.Store
+}
+
+func (d *download) run(ctx context.Context) (ocispec.Descriptor, error) {
+	name := d.ref.tag
+	if d.ref.digest != "" {
+		name = d.ref.digest.String()
+	}
+	desc, err := d.repo.Manifests().Resolve(ctx, name)
+	if err != nil {
+		return desc, d.fail(ctx, "looking up", name, err)
+	}
+	for images.IsIndexType(desc.MediaType) {
+		raw, err := d.manifest(ctx, desc)
+		if err != nil {
+			return desc, err
+		}
+		if desc, err = choose(raw); err != nil {
+			return desc, fmt.Errorf("pulling %q: %w", d.ref, err)
+		}
+	}
+	if !images.IsManifestType(desc.MediaType) {
+		return desc, fmt.Errorf("pulling %q: media type %q is no image: name an image", d.ref, desc.MediaType)
+	}
+	if _, err := d.manifest(ctx, desc); err != nil {
+		return desc, err
+	}
+	m, err := readManifest(ctx, Image{d.dst, desc})
+	if err != nil {
+		return desc, err
+	}
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(d.p.opt.Parallel)
+	for _, b := range m.blobs {
+		group.Go(func() error { return d.into(gctx, d.repo.Blobs(), b) })
+	}
+	// The descriptor of an index may carry a platform and annotations; what is
+	// returned is the image's own.
+	return ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}, group.Wait()
+}
+
+// manifest pulls a manifest or index into the store and reads it.
+func (d *download) manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
+	if err := d.into(ctx, d.repo.Manifests(), desc); err != nil {
+		return nil, err
+	}
+	return readBlob(ctx, d.dst, desc)
+}
+
+// source is where oras-go reads a blob or a manifest from.
+type source interface {
+	Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error)
+}
+
+// into pulls one blob; a broken connection is tried again.
+func (d *download) into(ctx context.Context, from source, desc ocispec.Descriptor) error {
+	if _, err := d.dst.Info(ctx, desc.Digest); err == nil {
+		return nil
+	}
+	for attempt := 0; ; attempt++ {
+		err := d.attempt(ctx, from, desc)
+		if err == nil {
+			d.p.tell(Event{Registry: d.ep.host, Repository: d.ref.repository, Digest: desc.Digest,
+				Done: desc.Size, Total: desc.Size, State: Fetched})
+			return nil
+		}
+		var here *localError
+		if ctx.Err() != nil || attempt >= d.p.opt.Retries || errors.As(err, &here) || !uploadAgain(err) || errors.Is(err, errdef.ErrNotFound) {
+			return d.fail(ctx, "pulling", desc.Digest.String(), err)
+		}
+		timer := time.NewTimer(d.p.pause(attempt, 0))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+func (d *download) attempt(parent context.Context, from source, desc ocispec.Descriptor) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	watch := time.AfterFunc(d.p.opt.Stall, func() { cancel(errStall) })
+	defer watch.Stop()
+	body, err := from.Fetch(ctx, desc)
+	if err == nil {
+		defer body.Close()
+		err = d.store(ctx, watched{body, watch, d.p.opt.Stall}, desc)
+	}
+	if err != nil && parent.Err() == nil && errors.Is(context.Cause(ctx), errStall) {
+		return fmt.Errorf("%w: no byte came for %s", errStall, d.p.opt.Stall)
+	}
+	return err
+}
+
+// store writes what comes, and commits it only when it is what was asked for.
+func (d *download) store(ctx context.Context, body io.Reader, desc ocispec.Descriptor) error {
+	ref := "riscv-build/pull/" + desc.Digest.String()
+	w, err := content.OpenWriter(ctx, d.dst, content.WithRef(ref), content.WithDescriptor(desc))
+	if errdefs.IsAlreadyExists(err) {
+		return nil
+	}
+	if err != nil {
+		return &localError{err}
+	}
+	defer d.dst.Abort(context.WithoutCancel(ctx), ref) //nolint:errcheck // gone after a commit
+	defer w.Close()
+	if err := w.Truncate(0); err != nil {
+		return &localError{err}
+	}
+	n, err := io.Copy(localWriter{w}, io.LimitReader(body, desc.Size+1))
+	if err != nil {
+		return err
+	}
+	if got := w.Digest(); n != desc.Size || got != desc.Digest {
+		return fmt.Errorf("the registry gave %d bytes of %q, the manifest says %d", n, got, desc.Size)
+	}
+	if err := w.Commit(ctx, desc.Size, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
+		return &localError{err}
+	}
+	return nil
+}
+
+func (d *download) fail(ctx context.Context, op, object string, err error) error {
+	var here *localError
+	if ctx.Err() == nil && errors.As(err, &here) {
+		return fmt.Errorf("%s %q of %q: storing it: %w: check the disk of the state directory", op, object, d.ref, here)
+	}
+	return d.ep.fail(ctx, op, d.ref.repository, object, err)
+}
+
+// choose takes the linux/riscv64 image out of an index.
+func choose(raw []byte) (ocispec.Descriptor, error) {
+	var index ocispec.Index
+	if err := json.Unmarshal(raw, &index); err != nil {
+		return ocispec.Descriptor{}, fmt.Errorf("reading the index: %w", err)
+	}
+	var there []string
+	for _, m := range index.Manifests {
+		switch {
+		case m.Platform == nil:
+			there = append(there, "unknown")
+		case m.Platform.OS == "linux" && m.Platform.Architecture == "riscv64":
+			return m, nil
+		case m.Platform.OS != "unknown": // attestations are no platform
+			there = append(there, strings.TrimSuffix(m.Platform.OS+"/"+m.Platform.Architecture+"/"+m.Platform.Variant, "/"))
+		}
+	}
+	slices.Sort(there)
+	return ocispec.Descriptor{}, fmt.Errorf("there is no linux/riscv64 image, only %s: choose an image for riscv64, or build one",
+		strings.Join(slices.Compact(there), ", "))
+}
+
+// localWriter marks errors of the store, which are not the registry's.
+type localWriter struct{ w io.Writer }
+
+func (l localWriter) Write(p []byte) (int, error) {
+	n, err := l.w.Write(p)
+	if err != nil {
+		return n, &localError{err}
+	}
+	return n, nil
+}
+
+// watched puts the stall watch back with every byte that comes.
+type watched struct {
+	r     io.Reader
+	watch *time.Timer
+	stall time.Duration
+}
+
+func (w watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if n > 0 {
+		w.watch.Reset(w.stall)
+	}
+	return n, err
+}

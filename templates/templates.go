@@ -1,0 +1,189 @@
+// Package templates holds the build templates that a recipe can name: which
+// shell steps turn a source tree into files below DESTDIR, and what a first
+// recipe for each looks like.
+//
+// It renders text only. What a step runs in (the tool chain, its environment,
+// its directory) is made elsewhere; Environment says what steps count on.
+package templates
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/riscv-build/riscv-build/recipes"
+)
+
+// Environment are the variables that steps find set, apart from those of the
+// recipe. Steps run in build.dir of the source tree, by /bin/sh -e.
+var Environment = []string{
+	"AR", "BUILD_TRIPLET", "CC", "CPP", "CXX", "DESTDIR", "HOME", "HOSTCC", "JOBS", "LD", "NM", "OBJCOPY", "PATH",
+	"PKG_CONFIG", "RANLIB", "SOURCE_DATE_EPOCH", "STRIP", "SYSROOT", "TRIPLET",
+}
+
+// Target says for what machine a build compiles, and on which.
+type Target struct {
+	Cross   bool   // the compiler runs on another architecture than the target's
+	Host    string // GNU triplet of the build host, x86_64-linux-gnu
+	Triplet string // GNU triplet of the target, riscv64-linux-gnu
+}
+
+// Step is one shell script of a build.
+type Step struct {
+	Name   string // prepare, configure, compile, install
+	Script string // for /bin/sh -e; ends with a line end
+}
+
+// Template supplies the steps of a build.
+type Template struct {
+	name  string
+	about string   // one line for `riscv-build init --help`
+	tools []string // packages of the build host
+	// steps are the scripts of the steps that the recipe does not replace; ""
+	// leaves a step out. Their arguments stand in "$@". @BUILD@ and @HOST@ are
+	// the triplets of the machines that compile and that the result runs on, in
+	// the words of GNU configure.
+	steps    recipes.Steps
+	scaffold []file // of a first recipe
+}
+
+// Name is what a recipe calls the template.
+func (t Template) Name() string { return t.name }
+
+// About says in one line what the template is for.
+func (t Template) About() string { return t.about }
+
+// Tools returns the packages that the build host needs for the template's
+// steps, besides the compiler.
+func (t Template) Tools() []string { return slices.Clone(t.tools) }
+
+// Names returns the names of all templates, sorted.
+func Names() []string {
+	names := make([]string, len(all))
+	for i, t := range all {
+		names[i] = t.name
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Lookup finds a template by its name.
+func Lookup(name string) (Template, bool) {
+	i := slices.IndexFunc(all, func(t Template) bool { return t.name == name })
+	if i < 0 {
+		return Template{}, false
+	}
+	return all[i], true
+}
+
+// Steps renders the steps of a build in the order in which they run. A step
+// that the recipe replaces gets the same arguments in "$@" that the template's
+// own would: build.configure; build.make and build.targets; build.make and
+// build.install.
+func (t Template) Steps(b recipes.Build, target Target) ([]Step, error) {
+	if target.Triplet == "" || target.Host == "" {
+		return nil, fmt.Errorf("rendering template %q: the triplets of target %q and build host %q must be known: report this as a bug", t.name, target.Triplet, target.Host)
+	}
+	install := b.Install
+	if len(install) == 0 && t.steps.Install != "" {
+		install = []string{"DESTDIR=$DESTDIR", "install"}
+	}
+	var steps []Step
+	for _, s := range []struct {
+		name, own, template string
+		args                []string
+	}{
+		{"prepare", b.Steps.Prepare, t.steps.Prepare, nil},
+		{"configure", b.Steps.Configure, t.steps.Configure, b.Configure},
+		{"compile", b.Steps.Compile, t.steps.Compile, slices.Concat(b.Make, b.Targets)},
+		{"install", b.Steps.Install, t.steps.Install, slices.Concat(b.Make, install)},
+	} {
+		script := s.own
+		if strings.TrimSpace(script) == "" {
+			script = triplets(s.template, target)
+		}
+		if script == "" {
+			continue
+		}
+		steps = append(steps, Step{Name: s.name, Script: arguments(s.args) + strings.TrimRight(script, "\n") + "\n"})
+	}
+	if len(steps) == 0 {
+		return nil, fmt.Errorf("rendering template %q: it has no step of its own and the recipe gives none: add build.steps.compile or build.steps.install", t.name)
+	}
+	return steps, nil
+}
+
+// triplets fills a target into a script. Compiling for the machine it runs on,
+// GNU configure needs no host: it must not look for tools with a prefix.
+func triplets(script string, target Target) string {
+	machines := "--build=" + target.Triplet
+	if target.Cross {
+		machines = "--build=" + target.Host + " --host=" + target.Triplet
+	}
+	return strings.ReplaceAll(script, "@MACHINES@", machines)
+}
+
+// arguments sets "$@". A variable that is not set ends the step with its name
+// instead of becoming an empty argument.
+func arguments(args []string) string {
+	line := "set -e\n"
+	if len(args) == 0 {
+		return line
+	}
+	quoted := make([]string, len(args))
+	for i, arg := range args {
+		quoted[i] = Quote(arg)
+	}
+	return line + "set -u\nset -- " + strings.Join(quoted, " ") + "\nset +u\n"
+}
+
+// Quote writes an argument as one word of a shell. In it $NAME and ${NAME}
+// stand for a variable and $$ for a dollar sign; everything else is literal.
+func Quote(arg string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := 0; i < len(arg); i++ {
+		switch c := arg[i]; c {
+		case '"', '\\', '`':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case '$':
+			name := variable(arg[i:])
+			switch {
+			case name != "":
+				b.WriteString(name)
+				i += len(name) - 1
+			case strings.HasPrefix(arg[i:], "$$"):
+				b.WriteString(`\$`)
+				i++
+			default:
+				b.WriteString(`\$`)
+			}
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// variable returns the reference to a variable that a text starting with "$"
+// starts with, as "${NAME}", so that what follows cannot become part of it.
+func variable(text string) string {
+	braced := strings.HasPrefix(text, "${")
+	start := 1
+	if braced {
+		start = 2
+	}
+	end := start
+	for end < len(text) && (text[end] == '_' || text[end] >= 'A' && text[end] <= 'Z' || text[end] >= 'a' && text[end] <= 'z' || end > start && text[end] >= '0' && text[end] <= '9') {
+		end++
+	}
+	if end == start || braced && !strings.HasPrefix(text[end:], "}") {
+		return ""
+	}
+	if braced {
+		end++
+	}
+	return text[:end]
+}
