@@ -90,6 +90,24 @@ func (b *Builder) packageLayers(ctx context.Context, p *plan, g *graphs, art *im
 	return out, nil
 }
 
+// prepareBase makes the layer of the base while the compiler runs. Its errors
+// are those of the same call in assemble, which reports them.
+func (b *Builder) prepareBase(ctx context.Context, p *plan) func() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		base, err := p.packages("base/" + p.req.Recipe.Image.Base + suffix(p.req.Recipe))
+		if err != nil {
+			return
+		}
+		l, err := b.packageLayer(ctx, p, p.req.Recipe.Image.Base, stacked(base, base, rootfs.Spec{Purpose: rootfs.Runtime})[0])
+		if err == nil {
+			_, _ = b.compressed(ctx, l.Layer)
+		}
+	}()
+	return func() { <-done }
+}
+
 // scratchLayers: named packages without what they depend on, and the libraries
 // that the artifacts need as single files.
 func (b *Builder) scratchLayers(ctx context.Context, own []lock.Package, spec rootfs.Spec, req libraryRequest) ([]image.Layer, error) {
@@ -160,6 +178,13 @@ func (b *Builder) squash(ctx context.Context, p *plan, layers []image.Layer) (im
 // compressed gives the compressed form of a layer, made once.
 func (b *Builder) compressed(ctx context.Context, l image.Layer) (image.Layer, error) {
 	k := key("gzip", compressFormat, l.DiffID.String())
+	v, err, _ := b.layers.Do(k, func() (any, error) { return b.compress(ctx, k, l) })
+	z, _ := v.(image.Layer)
+	z.Note = l.Note
+	return z, err
+}
+
+func (b *Builder) compress(ctx context.Context, k string, l image.Layer) (image.Layer, error) {
 	var have ocispec.Descriptor
 	if b.cache.get(k, &have) && b.has(ctx, have.Digest) {
 		l.Desc = have

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/riscv-build/riscv-build/builder/debian"
 	"github.com/riscv-build/riscv-build/builder/engine"
 	"github.com/riscv-build/riscv-build/builder/fetch"
@@ -60,6 +62,8 @@ type Builder struct {
 	cfg   Config
 	store *fetch.Store
 	cache cache
+	// layers and blobs being made right now, by key.
+	layers singleflight.Group
 	// snapshots remembers hosts that do not answer, so that many packages do
 	// not wait for one dead service in turn.
 	snapshots debian.Downloader

@@ -43,7 +43,9 @@ func (b *Builder) engine(ctx context.Context, p *plan, g *graphs) (*built, error
 			return img, nil
 		}
 	}
+	wait := b.prepareBase(ctx, p)
 	art, name, err := b.artifacts(ctx, p, g)
+	wait()
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/riscv-build/riscv-build/builder/debian/rootfs"
 	"github.com/riscv-build/riscv-build/builder/graph"
 	"github.com/riscv-build/riscv-build/builder/image"
@@ -28,36 +30,50 @@ func (b *Builder) graph(ctx context.Context, p *plan) (*graphs, error) {
 	in := graph.Input{Recipe: r.Name, Mode: p.mode, Host: p.host, Dir: r.Build.Dir, Env: r.Build.Env, Date: p.date}
 	g := &graphs{}
 	shared, own := toolchainSets(r, p.mode, p.host.Architecture)
-	tools, err := b.stack(ctx, p, shared, own, rootfs.Spec{Purpose: rootfs.Toolchain})
-	if err != nil {
-		return nil, err
-	}
-	g.libraries, g.librarySet = tools, own
-	glue, err := b.glueLayer(ctx, p.mode)
-	if err != nil {
-		return nil, err
-	}
-	layers := append(images(tools), glue)
+	var tools []rootLayer
+	both, bctx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		tools, err = b.stack(bctx, p, shared, own, rootfs.Spec{Purpose: rootfs.Toolchain})
+		return err
+	})
 	if p.mode == graph.Cross {
 		g.librarySet = "sysroot/" + r.Name
-		if g.libraries, err = b.stack(ctx, p, "sysroot"+suffix(r), g.librarySet, rootfs.Spec{Purpose: rootfs.Sysroot}); err != nil {
-			return nil, err
-		}
+		both.Go(func() (err error) {
+			g.libraries, err = b.stack(bctx, p, "sysroot"+suffix(r), g.librarySet, rootfs.Spec{Purpose: rootfs.Sysroot})
+			return err
+		})
+	}
+	if err := both.Wait(); err != nil {
+		return nil, err
+	}
+	if p.mode != graph.Cross {
+		g.libraries, g.librarySet = tools, own
+	}
+	return g, b.marshal(ctx, p, g, in, tools)
+}
+
+// marshal makes the images that the graph loads, and the graph.
+func (b *Builder) marshal(ctx context.Context, p *plan, g *graphs, in graph.Input, tools []rootLayer) error {
+	glue, err := b.glueLayer(ctx, p.mode)
+	if err != nil {
+		return err
+	}
+	if p.mode == graph.Cross {
 		if in.Sysroot, err = b.rootImage(ctx, "riscv64", images(g.libraries)); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if in.Toolchain, err = b.rootImage(ctx, p.host.Architecture, layers); err != nil {
-		return nil, err
+	if in.Toolchain, err = b.rootImage(ctx, p.host.Architecture, append(images(tools), glue)); err != nil {
+		return err
 	}
 	if in.Sources, in.Unpack, err = b.sourceImage(ctx, p); err != nil {
-		return nil, err
+		return err
 	}
 	if in.Steps, err = steps(p); err != nil {
-		return nil, err
+		return err
 	}
 	g.definition, err = graph.Marshal(ctx, in)
-	return g, err
+	return err
 }
 
 // stack makes the layers of a shared set and of a recipe's own on top of it.

@@ -27,11 +27,18 @@ type rootLayer struct {
 // layerKey is the cache entry of a layer of packages.
 func layerKey(s rootfs.Spec) string { return key("rootfs", s.Key()) }
 
-// packageLayer makes the layer of a spec, once per state directory.
+// packageLayer makes the layer of a spec, once per state directory. Callers
+// that want the same one at the same time share the work.
 func (b *Builder) packageLayer(ctx context.Context, p *plan, note string, s rootfs.Spec) (rootLayer, error) {
+	v, err, _ := b.layers.Do(layerKey(s), func() (any, error) { return b.makeLayer(ctx, p, note, s) })
+	l, _ := v.(rootLayer)
+	l.Layer.Note = note
+	return l, err
+}
+
+func (b *Builder) makeLayer(ctx context.Context, p *plan, note string, s rootfs.Spec) (rootLayer, error) {
 	var l rootLayer
 	if b.cache.get(layerKey(s), &l) && b.has(ctx, l.Layer.Desc.Digest, l.Contents) {
-		l.Layer.Note = note
 		return l, nil
 	}
 	if err := b.ensure(ctx, p, s.Packages); err != nil {

@@ -33,6 +33,9 @@ func openAccounts(path string) (*accounts, error) {
 	path = configFile(path)
 	store, err := credentials.NewStore(path, credentials.StoreOptions{})
 	if err != nil {
+		for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+			err = inner // what is wrong in the file; the library's own words name it twice
+		}
 		return nil, &accountError{Path: path, Err: err}
 	}
 	return &accounts{path: path, get: credentials.Credential(store)}, nil

@@ -100,7 +100,7 @@ func (u *upload) send(parent context.Context, desc ocispec.Descriptor, from stri
 	if err != nil && parent.Err() == nil && errors.Is(context.Cause(ctx), errStall) {
 		err = fmt.Errorf("%w: the registry took no byte for %s", errStall, u.p.opt.Stall)
 	}
-	return body.began.Load(), body.asked, err
+	return body.began, body.asked, err
 }
 
 func (u *upload) sleep(ctx context.Context, attempt int, asked time.Duration) error {

@@ -107,11 +107,11 @@ func (ep *endpoint) connection(err error) (error, string) {
 	}
 	switch {
 	case errors.As(err, &authority):
-		return err, "name its CA's certificate in the settings of this registry"
+		return authority, "name its CA's certificate in the settings of this registry"
 	case errors.As(err, &name):
-		return err, "use a name that stands in its certificate"
+		return name, "use a name that stands in its certificate"
 	case errors.As(err, &invalid):
-		return err, "check the clock of this machine and the certificate's dates"
+		return invalid, "check the clock of this machine and the certificate's dates"
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		return err, fmt.Sprintf("the registry speaks plain HTTP: write http://%s", ep.host)
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -152,6 +152,8 @@ func (ep *endpoint) statusAdvice(resp *errcode.ErrorResponse) string {
 		return "a proxy before the registry limits uploads: raise its limit (client_max_body_size)"
 	case code == http.StatusTooManyRequests:
 		return "the registry limits requests: wait, then try again"
+	case strings.Contains(resp.Errors.Error(), "digest invalid"):
+		return "the bytes are not those the manifest names: the image is damaged, build it again"
 	case code == http.StatusBadRequest && ep.plain:
 		return fmt.Sprintf("the registry may want TLS: write https://%s", ep.host)
 	case code >= 500:

@@ -242,7 +242,7 @@ func noise(n int, seed uint64) string {
 
 // quick has no long waits.
 func quick() Options {
-	return Options{Backoff: time.Millisecond, Retries: 3, Stall: 2 * time.Second, DockerConfig: os.DevNull + "/none.json"}
+	return Options{Backoff: time.Millisecond, Retries: 3, Stall: 2 * time.Second, DockerConfig: filepath.Join("testdata", "nonexistent")}
 }
 
 // pulled fetches ref into a fresh store and fails where it is not img.

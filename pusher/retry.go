@@ -106,6 +106,9 @@ type uploads struct{ remote.Client }
 // Do sends the request.
 func (u uploads) Do(req *http.Request) (*http.Response, error) {
 	b, isUpload := req.Body.(*blobBody)
+	if isUpload {
+		b.began = true // not when it is first read: an answer may come sooner
+	}
 	resp, err := u.Client.Do(req)
 	if isUpload && err == nil {
 		b.asked = retryAfter(resp)
@@ -120,7 +123,7 @@ type blobBody struct {
 	watch *time.Timer
 	stall time.Duration
 	moved func(int64) // told how many bytes are read
-	began atomic.Bool
+	began bool        // the request that carries the bytes was made
 	done  atomic.Int64
 	asked time.Duration
 }
@@ -140,7 +143,6 @@ func (p *Pusher) openBody(ctx context.Context, from content.Provider, desc ocisp
 
 // Read gives bytes to the connection: each call means that the last ones went.
 func (b *blobBody) Read(p []byte) (int, error) {
-	b.began.Store(true)
 	n, err := b.SectionReader.Read(p)
 	if done := b.done.Add(int64(n)); done >= b.Size() || err != nil {
 		b.watch.Stop() // the answer has its own limit

@@ -66,6 +66,12 @@ func (c *checker) checkAll() {
 	c.checkPush()
 }
 
+// ValidName tells whether a recipe can have this name. It becomes part of the
+// image's repository.
+func ValidName(name string) bool {
+	return len(name) <= 128 && repositoryGrammar.MatchString(name) && !strings.Contains(name, "/")
+}
+
 func (c *checker) checkHead() {
 	r := c.r
 	switch {
@@ -77,11 +83,11 @@ func (c *checker) checkHead() {
 	switch {
 	case r.Name == "":
 		c.bad("name", "the recipe has no name", `add name = "..."`)
-	case !repositoryGrammar.MatchString(r.Name) || strings.Contains(r.Name, "/"):
-		c.bad("name", fmt.Sprintf("name %q cannot be part of an image's name", r.Name),
-			`use small letters and digits, with ".", "_" or "-" between them`)
 	case len(r.Name) > 128:
 		c.bad("name", "the name is longer than 128 characters", "shorten it")
+	case !ValidName(r.Name):
+		c.bad("name", fmt.Sprintf("name %q cannot be part of an image's name", r.Name),
+			`use small letters and digits, with ".", "_" or "-" between them`)
 	}
 	switch {
 	case r.Version == "":

@@ -40,11 +40,12 @@ type Template struct {
 	about string   // one line for `riscv-build init --help`
 	tools []string // packages of the build host
 	// steps are the scripts of the steps that the recipe does not replace; ""
-	// leaves a step out. Their arguments stand in "$@". @BUILD@ and @HOST@ are
-	// the triplets of the machines that compile and that the result runs on, in
-	// the words of GNU configure.
-	steps    recipes.Steps
-	scaffold []file // of a first recipe
+	// leaves a step out. Their arguments stand in "$@"; @MACHINES@ stands for
+	// the options that tell GNU configure where it is and what it compiles for.
+	steps recipes.Steps
+	// files are those of a first recipe: the path below starter, and the path
+	// beside the recipe, in which @NAME@ is the recipe's name.
+	files map[string]string
 }
 
 // Name is what a recipe calls the template.
@@ -100,7 +101,7 @@ func (t Template) Steps(b recipes.Build, target Target) ([]Step, error) {
 	} {
 		script := s.own
 		if strings.TrimSpace(script) == "" {
-			script = triplets(s.template, target)
+			script = machines(s.template, target)
 		}
 		if script == "" {
 			continue
@@ -113,14 +114,14 @@ func (t Template) Steps(b recipes.Build, target Target) ([]Step, error) {
 	return steps, nil
 }
 
-// triplets fills a target into a script. Compiling for the machine it runs on,
-// GNU configure needs no host: it must not look for tools with a prefix.
-func triplets(script string, target Target) string {
-	machines := "--build=" + target.Triplet
+// machines fills a target into a script. Compiling for the machine it runs on,
+// GNU configure gets no --host, which would make it look for tools with a prefix.
+func machines(script string, target Target) string {
+	options := "--build=" + target.Triplet
 	if target.Cross {
-		machines = "--build=" + target.Host + " --host=" + target.Triplet
+		options = "--build=" + target.Host + " --host=" + target.Triplet
 	}
-	return strings.ReplaceAll(script, "@MACHINES@", machines)
+	return strings.ReplaceAll(script, "@MACHINES@", options)
 }
 
 // arguments sets "$@". A variable that is not set ends the step with its name
@@ -168,22 +169,28 @@ func Quote(arg string) string {
 }
 
 // variable returns the reference to a variable that a text starting with "$"
-// starts with, as "${NAME}", so that what follows cannot become part of it.
+// starts with, "" if it is none.
 func variable(text string) string {
-	braced := strings.HasPrefix(text, "${")
-	start := 1
-	if braced {
-		start = 2
+	open, rest := "$", text[1:]
+	if strings.HasPrefix(rest, "{") {
+		open, rest = "${", rest[1:]
 	}
-	end := start
-	for end < len(text) && (text[end] == '_' || text[end] >= 'A' && text[end] <= 'Z' || text[end] >= 'a' && text[end] <= 'z' || end > start && text[end] >= '0' && text[end] <= '9') {
-		end++
+	n := 0
+	for n < len(rest) && isNameByte(rest[n], n == 0) {
+		n++
 	}
-	if end == start || braced && !strings.HasPrefix(text[end:], "}") {
+	switch {
+	case n == 0:
 		return ""
+	case open == "$":
+		return open + rest[:n]
+	case strings.HasPrefix(rest[n:], "}"):
+		return open + rest[:n+1]
 	}
-	if braced {
-		end++
-	}
-	return text[:end]
+	return ""
+}
+
+// isNameByte tells whether a byte can be part of a variable's name.
+func isNameByte(c byte, first bool) bool {
+	return c == '_' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || !first && c >= '0' && c <= '9'
 }

@@ -74,7 +74,7 @@ func TestMachine(t *testing.T) {
 		{
 			name:  "firmware that is allowed",
 			image: appImage(t, app, binFile("usr/lib/firmware/dsp.elf", binaryFile{machine: elf.EM_ARM, kind: elf.ET_EXEC})),
-			opt:   Options{Allow: []recipes.Allow{{Path: "/lib/firmware/dsp.elf", ISA: "arm", Why: "firmware"}}},
+			opt:   Options{Allow: []recipes.Allow{{Path: "/lib/firmware/dsp.elf", ISA: "mips arm", Why: "firmware"}}},
 		},
 		{
 			name:  "static library with a foreign member",

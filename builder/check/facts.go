@@ -80,7 +80,8 @@ type VersionNeed struct {
 	Versions []string `json:"versions"`
 }
 
-// Cache keeps values by key between runs. A miss is never an error.
+// Cache keeps values by key between runs. A miss is never an error. Layers are
+// scanned side by side, so it must be safe for concurrent use.
 type Cache interface {
 	Get(key string) ([]byte, bool)
 	Put(key string, value []byte)

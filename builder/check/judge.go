@@ -182,8 +182,9 @@ func matchPath(pattern, p string) bool {
 // allow is one [[check.allow]] of the recipe.
 type allow struct {
 	recipes.Allow
-	isa  isa  // nil: it names a machine, or nothing
-	used bool // it kept a finding away
+	isa   isa
+	names []string // what ISA lists if it is no ISA string: extensions, or machines
+	used  bool     // it kept a finding away
 }
 
 func parseAllows(in []recipes.Allow) ([]*allow, error) {
@@ -191,17 +192,16 @@ func parseAllows(in []recipes.Allow) ([]*allow, error) {
 	for _, a := range in {
 		parsed := &allow{Allow: a}
 		text := strings.ToLower(strings.TrimSpace(a.ISA))
-		switch {
-		case text == "" || knownMachine(text):
-		case strings.HasPrefix(text, "rv"):
+		if strings.HasPrefix(text, "rv") {
 			set, err := parseISA(text)
 			if err != nil {
 				return nil, fmt.Errorf("reading check.allow of %q: %w", a.Path, err)
 			}
 			parsed.isa = set
-		default:
+		} else {
+			parsed.names = strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ,_+", r) })
 			parsed.isa = isa{}
-			for _, name := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ,_+", r) }) {
+			for _, name := range parsed.names {
 				parsed.isa.add(extensionName(name))
 			}
 		}

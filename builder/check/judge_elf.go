@@ -32,7 +32,7 @@ func (e *ELF) riscvMachine() bool { return elf.Machine(e.Machine) == elf.EM_RISC
 
 func (j *judge) foreign(p string, e *ELF) {
 	machine := e.machineName()
-	if j.allowed(p, func(a *allow) bool { return strings.EqualFold(strings.TrimSpace(a.ISA), machine) }) {
+	if j.allowed(p, func(a *allow) bool { return slices.Contains(a.names, machine) }) {
 		return
 	}
 	what := "is an ELF file for " + machine
@@ -40,13 +40,6 @@ func (j *judge) foreign(p string, e *ELF) {
 		what = fmt.Sprintf("holds an ELF file for %s (%s)", machine, e.Member)
 	}
 	j.bad(p, "machine", what+", the image is for riscv64", "build it for riscv64, or take it from a riscv64 package")
-}
-
-// machines a recipe may name in check.allow for firmware and the like.
-func knownMachine(name string) bool {
-	return slices.Contains([]string{
-		"amd64", "386", "arm64", "arm", "ppc64le", "s390x", "loong64", "riscv32", "mips", "ppc", "xtensa", "sparc",
-	}, name)
 }
 
 // isa compares what the file says of its instructions with the profile.
@@ -84,7 +77,7 @@ func (j *judge) within(p, rule string, set isa, what, do string) {
 	if len(more) == 0 {
 		return
 	}
-	if j.allowed(p, func(a *allow) bool { return a.isa != nil && len(set.beyond(j.profile.with(a.isa))) == 0 }) {
+	if j.allowed(p, func(a *allow) bool { return len(set.beyond(j.profile.with(a.isa))) == 0 }) {
 		return
 	}
 	j.bad(p, rule, fmt.Sprintf("%s; %s has no %s", what, j.opt.Profile, strings.Join(more, ", ")), do)
@@ -128,11 +121,11 @@ func (j *judge) closure() {
 	run := func(at located) {
 		for _, obj := range l.load(at.path, at.file) {
 			loaded[obj.file] = true
-			by := at.path
-			if obj.file == at.file {
-				by = ""
+			m := mapped{object: obj, program: at.file.ELF.Interp != ""}
+			if obj.file != at.file {
+				m.suffix = " (loaded by " + at.path + ")"
 			}
-			j.object(l, obj, by, said)
+			j.object(l, m, said)
 		}
 	}
 	for _, at := range j.elves {
@@ -146,6 +139,13 @@ func (j *judge) closure() {
 			run(at)
 		}
 	}
+}
+
+// mapped is an object and what loads it.
+type mapped struct {
+	*object
+	program bool   // a program, else it is loaded as a plugin
+	suffix  string // names the loading file
 }
 
 func (j *judge) interp(p, interp string) {
@@ -162,12 +162,8 @@ func (j *judge) interp(p, interp string) {
 
 // object reports what one loaded file misses. Each is said once, with the first
 // program that loads it.
-func (j *judge) object(l *loader, obj *object, by string, said map[string]bool) {
+func (j *judge) object(l *loader, obj mapped, said map[string]bool) {
 	at := j.realPath(obj.path)
-	suffix := ""
-	if by != "" {
-		suffix = " (loaded by " + by + ")"
-	}
 	for _, n := range obj.needs {
 		key := at + "\x00" + n.soname
 		if n.by != nil || n.own || said[key] {
@@ -175,13 +171,15 @@ func (j *judge) object(l *loader, obj *object, by string, said map[string]bool) 
 		}
 		said[key] = true
 		if !j.allowed(at, func(a *allow) bool { return matchesAny(a.Missing, n.soname) }) {
-			what, do := j.missing(l, n.soname)
-			j.bad(at, "library", fmt.Sprintf("needs %q%s, %s", n.soname, suffix, what), do)
+			j.library(l, at, n.soname, obj)
 		}
 	}
-	if l.isMusl(obj.file.ELF) {
-		return // musl's loader does not look at versions
+	if !l.isMusl(obj.file.ELF) { // musl's loader does not look at versions
+		j.versions(at, obj, said)
 	}
+}
+
+func (j *judge) versions(at string, obj mapped, said map[string]bool) {
 	for _, want := range obj.file.ELF.Wants {
 		i := slices.IndexFunc(obj.needs, func(n need) bool { return n.soname == want.File })
 		if i < 0 || obj.needs[i].by == nil {
@@ -194,23 +192,29 @@ func (j *judge) object(l *loader, obj *object, by string, said map[string]bool) 
 				continue
 			}
 			said[key] = true
-			j.bad(at, "symbol-version", fmt.Sprintf("wants the symbols %s of %q%s, which %s does not have", version, want.File, suffix, provider.path),
+			j.bad(at, "symbol-version", fmt.Sprintf("wants the symbols %s of %q%s, which %s does not have", version, want.File, obj.suffix, provider.path),
 				"build it with the libraries that the image has, or take the newer library's package")
 		}
 	}
 }
 
-func (j *judge) missing(l *loader, soname string) (what, do string) {
+// library reports a library that is not found.
+func (j *judge) library(l *loader, p, soname string, obj mapped) {
 	at := l.elsewhere(soname)
+	what := fmt.Sprintf("needs %q%s, which ", soname, obj.suffix)
+	do := "install the library in /usr/lib/riscv64-linux-gnu, or link with -Wl,-rpath," + path.Dir(at)
 	switch {
 	case at == "":
-		return "which the image does not have", "add the package that holds it to image.packages, or build without it"
+		j.bad(p, "library", what+"the image does not have", "add the package that holds it to image.packages, or build without it")
+	case !obj.program:
+		// A plugin is given what its program has loaded before, from wherever
+		// that was (the Java runtime is made so): nothing here says it is wrong.
+		j.note(p, "library", what+"is at "+at+": it works in programs that have loaded that before", "")
 	case l.inConf(path.Dir(at)):
-		return fmt.Sprintf("which is at %s: the loader looks there through /etc/ld.so.cache only, and that does not list it", at),
-			"install the library in /usr/lib/riscv64-linux-gnu, or link with -Wl,-rpath," + path.Dir(at)
+		j.bad(p, "library", what+"is at "+at+": the loader looks there through /etc/ld.so.cache only, and that does not list it", do)
+	default:
+		j.bad(p, "library", what+"is at "+at+", where the loader does not look", do)
 	}
-	return fmt.Sprintf("which is at %s, where the loader does not look", at),
-		"install the library in /usr/lib/riscv64-linux-gnu, or link with -Wl,-rpath," + path.Dir(at)
 }
 
 func (j *judge) realPath(p string) string {

@@ -15,6 +15,8 @@ type loader struct {
 	cache    map[string]string // soname to path, of /etc/ld.so.cache
 	confDirs []string          // of /etc/ld.so.conf, which only ldconfig reads
 	muslDirs []string
+
+	libraries map[string]string // every library by its base name, made by elsewhere
 }
 
 // Where Debian's glibc looks last, and musl without a path file.
@@ -244,16 +246,19 @@ func (l *loader) try(p string) (string, *File) {
 // elsewhere returns a path where the image has the library although no loader
 // looks there, "" if it has none.
 func (l *loader) elsewhere(soname string) string {
-	found := ""
-	l.tree.Walk(func(p string, _ *File) {
-		if found != "" || path.Base(p) != soname {
-			return
-		}
-		if target, _ := l.try(p); target != "" {
-			found = p
-		}
-	})
-	return found
+	if l.libraries == nil {
+		l.libraries = map[string]string{}
+		l.tree.Walk(func(p string, f *File) {
+			base := path.Base(p)
+			if f.Type == TypeDir || !strings.Contains(base, ".so") || l.libraries[base] != "" {
+				return
+			}
+			if at, _ := l.try(p); at != "" {
+				l.libraries[base] = p
+			}
+		})
+	}
+	return l.libraries[path.Base(soname)]
 }
 
 // inConf says whether a directory is one of /etc/ld.so.conf.

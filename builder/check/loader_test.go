@@ -58,6 +58,11 @@ func TestClosure(t *testing.T) {
 			want: []string{`error library: /usr/lib/app/plugin.so needs "libtk.so.8", which the image does not have: add the package that holds it to image.packages, or build without it`},
 		},
 		{
+			name:  "plugin that its program serves",
+			image: appImage(t, app("libc.so.6"), binFile("usr/lib/jvm/server/libjvm.so", shared("libjvm.so")), binFile("usr/lib/jvm/libjava.so", shared("", "libjvm.so"))),
+			want:  []string{`note library: /usr/lib/jvm/libjava.so needs "libjvm.so", which is at /usr/lib/jvm/server/libjvm.so: it works in programs that have loaded that before`},
+		},
+		{
 			name: "plugin that may", image: appImage(t, app("libc.so.6"), plugin),
 			opt: Options{Allow: []recipes.Allow{{Path: "/usr/lib/app/**", Missing: []string{"libtk.so.*"}, Why: "loaded on request"}}},
 		},
@@ -118,7 +123,7 @@ func TestNeeded(t *testing.T) {
 	own.runpath = "$ORIGIN/../lib/own"
 	raw := layerTar(t,
 		binFile("usr/bin/app", own), binFile("usr/lib/own/libown.so.1", shared("libown.so.1", "libz.so.1")),
-		binFile("usr/lib/own/plugin.so", shared("", "libxml2.so.2")),
+		binFile("usr/lib/own/plugin.so", shared("", "libxml2.so.2", "libfar.so")), binFile("opt/libfar.so", shared("libfar.so")),
 		binFile("usr/bin/static", binaryFile{kind: 2, flags: 5, arch: gc}),
 		file("usr/bin/script", 0o755, "#!/bin/sh\n"))
 	got, err := Needed(context.Background(), bytes.NewReader(raw))

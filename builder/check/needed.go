@@ -15,7 +15,8 @@ type Need struct {
 
 // Needed reads a layer and returns what its programs and libraries want of
 // other layers, by path. A library that the layer has where its programs look
-// for it (DT_RUNPATH, DT_RPATH, the loader's directories) is not wanted.
+// for it (DT_RUNPATH, DT_RPATH, the loader's directories) is not wanted; of a
+// plugin, one that the layer has anywhere.
 func Needed(ctx context.Context, r io.Reader) ([]Need, error) {
 	facts, err := ScanLayer(ctx, r)
 	if err != nil {
@@ -45,6 +46,9 @@ func (f *LayerFacts) Needed() []Need {
 				at = obj.path
 			}
 			for _, n := range obj.needs {
+				if file.ELF.Interp == "" && l.elsewhere(n.soname) != "" {
+					continue // a plugin: its program brings it
+				}
 				if n.by == nil && !n.own && !slices.Contains(want(at).Sonames, n.soname) {
 					wants[at].Sonames = append(wants[at].Sonames, n.soname)
 				}

@@ -142,9 +142,7 @@ func (p *prober) verdict(result *engine.RunResult) string {
 
 func (p *prober) askHTTP(ctx context.Context, stdin io.Writer, stdout io.Reader) (bool, string, error) {
 	h := p.test.HTTP
-	if _, err := stdin.Write(request(h)); err != nil {
-		return false, "", fmt.Errorf("sending the request: %w", err)
-	}
+	send(stdin, request(h))
 	type answer struct {
 		status int
 		body   []byte
@@ -181,6 +179,15 @@ func (p *prober) askHTTP(ctx context.Context, stdin io.Writer, stdout io.Reader)
 	}
 }
 
+// send writes beside the reading: a server may answer before it has read
+// everything, or read nothing at all. A connection that takes nothing is seen
+// by the reader, as its end.
+func send(stdin io.Writer, raw []byte) {
+	if len(raw) > 0 {
+		go func() { _, _ = stdin.Write(raw) }()
+	}
+}
+
 // request is an HTTP/1.1 request; headers of the test win over its own.
 func request(h *recipes.HTTPProbe) []byte {
 	headers := map[string]string{
@@ -201,11 +208,7 @@ func request(h *recipes.HTTPProbe) []byte {
 // askTCP sends, then reads until the expectation holds, the connection ends or
 // nothing more comes.
 func (p *prober) askTCP(ctx context.Context, stdin io.Writer, stdout io.Reader) (bool, string, error) {
-	if p.test.TCP.Send != "" {
-		if _, err := io.WriteString(stdin, p.test.TCP.Send); err != nil {
-			return false, "", fmt.Errorf("sending: %w", err)
-		}
-	}
+	send(stdin, []byte(p.test.TCP.Send))
 	stop := make(chan struct{})
 	defer close(stop)
 	chunks := readChunks(stdout, stop)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -188,6 +189,13 @@ func (a *archIndex) order() error {
 		start = end
 	}
 	a.entries = slices.CompactFunc(a.entries, func(x, y *entry) bool { return x.name == y.name && x.version == y.version })
+	count := 0
+	for _, e := range a.entries {
+		if e.provides != "" {
+			count += 1 + strings.Count(e.provides, ",")
+		}
+	}
+	a.provides = make([]provide, 0, count)
 	for _, e := range a.entries {
 		if e.provides == "" {
 			continue
@@ -199,7 +207,6 @@ func (a *archIndex) order() error {
 		a.provides = append(a.provides, list...)
 	}
 	slices.SortStableFunc(a.provides, func(x, y provide) int { return strings.Compare(x.name, y.name) })
-	a.entries, a.provides = slices.Clip(a.entries), slices.Clip(a.provides)
 	return nil
 }
 
@@ -229,13 +236,18 @@ func (a *archIndex) providing(name string) []provide {
 	return a.provides[from:to:to]
 }
 
-// parse hands an index that is in the cache to a parser.
-func (f *finder) parse(r *found, file indexFile, parse func([]byte, indexFile) error) error {
-	data, err := f.cache.get(file.sha256)
+// parse hands an index that is in the cache, decompressed, to a parser.
+func (f *finder) parse(r *found, file indexFile, parse func(io.Reader) error) error {
+	packed, err := f.cache.open(file.sha256)
 	if err != nil {
 		return fmt.Errorf("reading index %q from the cache: %w: try again", r.dir+"/"+file.path, err)
 	}
-	if err := parse(data, file); err != nil {
+	defer packed.Close()
+	plain, err := decompress(packed, file.path)
+	if err == nil {
+		err = parse(plain)
+	}
+	if err != nil {
 		return &ArchiveError{Kind: Malformed, URL: joinURL(r.mirror.URL, r.dir), File: r.dir + "/" + file.path, Err: err}
 	}
 	return nil

@@ -1,10 +1,11 @@
 package debian
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -42,25 +43,39 @@ func (c *indexCache) file(sum string) string { return filepath.Join(c.dir, sum+c
 
 // has tells whether an index is there, unaltered.
 func (c *indexCache) has(sum string) bool {
+	r, err := c.open(sum)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
 	c.mu.Lock()
-	_, inMemory := c.mem[sum]
-	c.mu.Unlock()
-	if inMemory {
+	defer c.mu.Unlock()
+	if _, inMemory := c.mem[sum]; inMemory || c.verified[sum] {
 		return true
 	}
-	_, err := c.read(sum)
-	return err == nil
+	hash := sha256.New()
+	if _, err := io.Copy(hash, r); err != nil || hex.EncodeToString(hash.Sum(nil)) != sum {
+		os.Remove(c.file(sum)) // best effort: a good copy replaces it anyway
+		return false
+	}
+	c.verified[sum] = true
+	now := time.Now()
+	_ = os.Chtimes(c.file(sum), now, now) // only ages the file for prune
+	return true
 }
 
-// get gives an index.
-func (c *indexCache) get(sum string) ([]byte, error) {
+// open reads an index; has must have said that it is there.
+func (c *indexCache) open(sum string) (io.ReadCloser, error) {
 	c.mu.Lock()
 	data, ok := c.mem[sum]
 	c.mu.Unlock()
 	if ok {
-		return data, nil
+		return io.NopCloser(bytes.NewReader(data)), nil
 	}
-	return c.read(sum)
+	if c.dir == "" {
+		return nil, fs.ErrNotExist
+	}
+	return os.Open(c.file(sum))
 }
 
 // forget drops what is in memory. Before that an index may be wanted more
@@ -71,42 +86,20 @@ func (c *indexCache) forget() {
 	clear(c.mem)
 }
 
-func (c *indexCache) read(sum string) ([]byte, error) {
-	if c.dir == "" {
-		return nil, fs.ErrNotExist
-	}
-	data, err := os.ReadFile(c.file(sum))
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.verified[sum] {
-		if got := sha256.Sum256(data); hex.EncodeToString(got[:]) != sum {
-			return nil, errors.Join(fmt.Errorf("reading cached index %q: its content is altered", c.file(sum)), os.Remove(c.file(sum)))
-		}
-		c.verified[sum] = true
-		now := time.Now()
-		_ = os.Chtimes(c.file(sum), now, now) // only ages the file for prune
-	}
-	return data, nil
-}
-
 // put keeps an index whose hash was checked: in memory until forget,
 // and in the directory. An error says that the latter was not possible.
 func (c *indexCache) put(sum string, data []byte) error {
-	if c.dir != "" {
-		if err := writeAside(c.file(sum), data); err == nil {
-			c.mu.Lock()
-			c.verified[sum] = true
-			c.mu.Unlock()
-			return nil
-		} else {
-			defer c.hold(sum, data)
-			return err
-		}
+	if c.dir == "" {
+		c.hold(sum, data)
+		return nil
 	}
-	c.hold(sum, data)
+	if err := writeAside(c.file(sum), data); err != nil {
+		c.hold(sum, data)
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.verified[sum] = true
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package debian
 
 import (
-	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -103,11 +102,7 @@ const (
 	fSHA256
 )
 
-func (p *packagesFile) parse(data []byte, file indexFile) error {
-	r, err := decompress(bytes.NewReader(data), file.path)
-	if err != nil {
-		return err
-	}
+func (p *packagesFile) parse(r io.Reader) error {
 	s := newStanzas(r, "package", "version", "architecture", "multi-arch", "essential", "priority",
 		"pre-depends", "depends", "provides", "conflicts", "breaks", "filename", "size", "sha256")
 	for {

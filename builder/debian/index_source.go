@@ -1,7 +1,6 @@
 package debian
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -98,11 +97,7 @@ type sourcesFile struct {
 	byName  map[string]SourcePackage
 }
 
-func (p *sourcesFile) parse(data []byte, file indexFile) error {
-	r, err := decompress(bytes.NewReader(data), file.path)
-	if err != nil {
-		return err
-	}
+func (p *sourcesFile) parse(r io.Reader) error {
 	s := newStanzas(r, "package", "version", "directory", "checksums-sha256")
 	for {
 		v, err := s.next()

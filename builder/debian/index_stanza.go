@@ -17,6 +17,7 @@ const maxLine = 1 << 20
 // All values of a stanza share one allocation.
 type stanzas struct {
 	r     *bufio.Reader
+	long  []byte         // a line that does not fit the reader's buffer
 	want  map[string]int // lower-case name -> place in values
 	buf   []byte
 	ends  []span
@@ -28,7 +29,7 @@ type span struct{ start, end int }
 // newStanzas reads the named fields, given in lower case.
 func newStanzas(r io.Reader, fields ...string) *stanzas {
 	s := &stanzas{
-		r:     bufio.NewReaderSize(r, maxLine),
+		r:     bufio.NewReaderSize(r, 64<<10),
 		want:  make(map[string]int, len(fields)),
 		ends:  make([]span, len(fields)),
 		value: make([]string, len(fields)),
@@ -47,10 +48,7 @@ func (s *stanzas) next() ([]string, error) {
 	clear(s.ends)
 	current, lines := -1, 0
 	for {
-		line, err := s.r.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			return nil, fmt.Errorf("reading control data: a line is longer than %d bytes", maxLine)
-		}
+		line, err := s.readLine()
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
@@ -77,6 +75,25 @@ func (s *stanzas) next() ([]string, error) {
 			}
 			return nil, io.EOF
 		}
+	}
+}
+
+// readLine gives a line with its end, in a buffer that the next call reuses.
+func (s *stanzas) readLine() ([]byte, error) {
+	part, err := s.r.ReadSlice('\n')
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return part, err
+	}
+	s.long = s.long[:0]
+	for {
+		s.long = append(s.long, part...)
+		if len(s.long) > maxLine {
+			return nil, fmt.Errorf("reading control data: a line is longer than %d bytes", maxLine)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return s.long, err
+		}
+		part, err = s.r.ReadSlice('\n')
 	}
 }
 

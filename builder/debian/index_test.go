@@ -185,9 +185,9 @@ func TestSeparateAll(t *testing.T) {
 		})
 	}
 	for fields, want := range map[string]bool{
-		"Architectures: all amd64 riscv64\n": true,
+		"Architectures: all amd64 riscv64\n":                                            true,
 		"Architectures: all amd64 riscv64\nNo-Support-for-Architecture-all: Packages\n": false,
-		"Architectures: amd64 riscv64\n": false,
+		"Architectures: amd64 riscv64\n":                                                false,
 	} {
 		a := newArchive(t, split(fields))
 		ix, _ := open(t, a.options(t))
@@ -243,6 +243,10 @@ func TestStanzas(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	wide := strings.Repeat("w", 200<<10)
+	if v, err := newStanzas(strings.NewReader("A: "+wide+"\nB: 1\n"), "a", "b").next(); err != nil || v[0] != wide || v[1] != "1" {
+		t.Errorf("a wide line was not read: %v", err)
+	}
 	long := bytes.Repeat([]byte("x"), maxLine+1)
 	if _, err := newStanzas(bytes.NewReader(long), "a").next(); err == nil {
 		t.Error("a line without end was accepted")
@@ -256,7 +260,7 @@ func TestEntriesAreChecked(t *testing.T) {
 		{"SHA256: ", "SHA256: zz"}, {"Filename: pool", "Filename: ../pool"}, {"Size: 100", "Size: -1"},
 	} {
 		p := packagesFile{arch: "riscv64", shared: &sharedEntries{byHash: map[string]*entry{}}}
-		if err := p.parse([]byte(strings.Replace(good, edit[0], edit[1], 1)), indexFile{path: "Packages"}); err == nil {
+		if err := p.parse(strings.NewReader(strings.Replace(good, edit[0], edit[1], 1))); err == nil {
 			t.Errorf("%q was accepted", edit[1])
 		}
 	}

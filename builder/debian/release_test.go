@@ -96,7 +96,9 @@ func TestOpenFailures(t *testing.T) {
 			breaks: func(a *archive) {
 				a.files[inRelease] = sign(a.t, "Codename: trixie\nDate: soon\nSHA256:\n", "eddsa")
 			}},
-		{name: "bad stanza", dist: trixie(func(d *dist) { d.packages["riscv64"] = []string{"Package: x\nVersion: 1\nArchitecture: all\nSize: many\n"} }), kind: Malformed, exit: 4, text: []string{`"many" is no size`}},
+		{name: "bad stanza", dist: trixie(func(d *dist) {
+			d.packages["riscv64"] = []string{"Package: x\nVersion: 1\nArchitecture: all\nSize: many\n"}
+		}), kind: Malformed, exit: 4, text: []string{`"many" is no size`}},
 		{name: "not xz", dist: trixie(func(d *dist) { d.packages["riscv64"] = []string{"not a field"} }), kind: Malformed, exit: 4, text: []string{"neither a field"}},
 	}
 	for _, tt := range tests {

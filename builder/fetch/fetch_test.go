@@ -107,13 +107,14 @@ func flipped() []byte {
 	return b
 }
 
-// TestServers holds each kind of bad server against what the user reads.
-// Addresses are replaced by [1], [2] in the golden file.
-func TestServers(t *testing.T) {
-	cases := []struct {
-		name    string
-		servers []http.HandlerFunc
-	}{
+// serverCase is a set of mirrors, in the order they are asked.
+type serverCase struct {
+	name    string
+	servers []http.HandlerFunc
+}
+
+func badServers() []serverCase {
+	return []serverCase{
 		{"not found", []http.HandlerFunc{status(404)}},
 		{"not found then gone", []http.HandlerFunc{status(404), status(410)}},
 		{"not found then forbidden", []http.HandlerFunc{status(404), status(403)}},
@@ -155,8 +156,13 @@ func TestServers(t *testing.T) {
 		}}},
 		{"no address", nil},
 	}
+}
+
+// TestServers holds each kind of bad server against what the user reads.
+// Addresses are replaced by [1], [2] in the golden file.
+func TestServers(t *testing.T) {
 	var got strings.Builder
-	for _, c := range cases {
+	for _, c := range badServers() {
 		t.Run(c.name, func(t *testing.T) {
 			var urls []string
 			for _, h := range c.servers {

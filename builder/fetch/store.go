@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -53,7 +54,7 @@ func Open(dir string) (*Store, error) {
 			return nil, fmt.Errorf("creating content store %q: %w: choose a directory that can be written with --state-dir", dir, err)
 		}
 	}
-	cs, err := local.NewStore(dir)
+	cs, err := quietly(func() (content.Store, error) { return local.NewStore(dir) })
 	if err != nil {
 		return nil, fmt.Errorf("opening content store %q: %w: run `riscv-build doctor`", dir, err)
 	}
@@ -63,6 +64,16 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("cleaning content store %q: %w: run `riscv-build doctor`", dir, err)
 	}
 	return s, nil
+}
+
+// quietly keeps the store's constructor from warning about every file system
+// without fs-verity, which nothing here needs, on the user's terminal.
+func quietly(open func() (content.Store, error)) (content.Store, error) {
+	if level := log.GetLevel(); level > log.ErrorLevel {
+		_ = log.SetLevel(log.ErrorLevel.String())
+		defer log.SetLevel(level.String()) //nolint:errcheck // a level that was set
+	}
+	return open()
 }
 
 // recover removes ingests that no later run can take up.

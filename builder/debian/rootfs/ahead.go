@@ -12,7 +12,7 @@ import (
 // that is what bounds the memory of a layer.
 const (
 	chunkSize     = 256 << 10
-	aheadChunks   = 160
+	aheadChunks   = 80
 	aheadPackages = 2
 )
 

@@ -17,9 +17,10 @@ const (
 	gidUtmp   = 43
 )
 
-// links makes the links of the merged /usr for which no package brought one,
-// where they lead to something, and for a tool chain without base-files the
-// directories that every program takes for granted.
+// links makes the links that paths were led through and no package brought:
+// those of the merged /usr that lead to something, /var/run and /var/lock. A
+// tool chain without base-files gets the directories that programs take for
+// granted.
 func (b *build) links() error {
 	for _, d := range merged {
 		if n := b.layer.nodes["usr/"+d]; n == nil || n.kind != tar.TypeDir {
@@ -27,6 +28,13 @@ func (b *build) links() error {
 		}
 		if err := b.layer.add(generated{path: "/" + d, link: "usr/" + d}); err != nil {
 			return err
+		}
+	}
+	for _, name := range []string{"var/run", "var/lock"} {
+		if n := b.layer.nodes[name]; n != nil && n.assumed && b.ships("base-files") {
+			if err := b.layer.add(generated{path: "/" + name, link: n.link}); err != nil {
+				return err
+			}
 		}
 	}
 	if b.spec.Purpose != Toolchain || b.find("base-files") != nil {
@@ -69,9 +77,7 @@ func (b *build) baseFiles() error {
 		generated{path: "/usr/local/man", link: "share/man"},
 		generated{path: "/var/mail", dir: true, mode: 0o2775, gid: gidMail},
 		generated{path: "/var/spool/mail", link: "../mail"},
-		generated{path: "/var/run", link: "/run"},
 		generated{path: "/run/lock", dir: true, mode: 0o1777},
-		generated{path: "/var/lock", link: "/run/lock"},
 		generated{path: "/var/log/wtmp", mode: 0o664, gid: gidUtmp},
 		generated{path: "/var/log/btmp", mode: 0o660, gid: gidUtmp},
 		generated{path: "/var/log/lastlog", mode: 0o664, gid: gidUtmp},

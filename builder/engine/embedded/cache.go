@@ -5,6 +5,7 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/moby/buildkit/client"
@@ -35,6 +36,7 @@ func (e *Engine) DiskUsage(ctx context.Context) (engine.Usage, error) {
 
 // Prune deletes what was longest unused until at most keep bytes are left, 0 deleting everything.
 func (e *Engine) Prune(ctx context.Context, keep int64) (int64, error) {
+	e.settle(ctx)
 	opts := []client.PruneOption{client.PruneAll}
 	if keep > 0 {
 		opts = append(opts, client.WithKeepOpt(0, 0, keep, 0))
@@ -57,18 +59,34 @@ func (e *Engine) Prune(ctx context.Context, keep int64) (int64, error) {
 	return sum, nil
 }
 
+// Times to wait for the solver to let go of what a solve used, which it does a
+// moment after it has answered.
+const (
+	settleTries = 20
+	settlePause = 25 * time.Millisecond
+)
+
+// settle waits a moment until no cache record is in use.
+func (e *Engine) settle(ctx context.Context) {
+	for range settleTries {
+		infos, err := e.daemon.client.DiskUsage(ctx)
+		if err != nil || !slices.ContainsFunc(infos, func(i *client.UsageInfo) bool { return i.InUse }) {
+			return // an error comes again, and to somebody who reports it
+		}
+		time.Sleep(settlePause)
+	}
+}
+
 // collect keeps the cache under its limit. BuildKit collects on a timer of
 // minutes, which a process that ends after a build never reaches.
 func (e *Engine) collect() {
-	limit := e.opts.GCLimit
-	if limit <= 0 {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), collectTime)
 	defer cancel()
 	usage, err := e.DiskUsage(ctx)
-	if err == nil && usage.Total > limit {
+	if limit := e.opts.GCLimit; err == nil && limit > 0 && usage.Total > limit {
 		_, err = e.Prune(ctx, limit)
+	} else if err == nil {
+		err = e.daemon.worker.GarbageCollect(ctx) // the files of containers and failed steps
 	}
 	if err != nil {
 		e.opts.notice("%v", err)

@@ -23,6 +23,7 @@ import (
 	"github.com/moby/buildkit/util/grpcerrors"
 	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto" // the codec that client and server agree on
 	"github.com/moby/buildkit/worker"
+	"github.com/moby/buildkit/worker/base"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
 )
@@ -37,6 +38,7 @@ type daemon struct {
 	client     *client.Client
 	server     *grpc.Server
 	controller *control.Controller
+	worker     *base.Worker
 	cancel     context.CancelFunc // ends what the server's methods do
 }
 
@@ -44,7 +46,12 @@ func startDaemon(ctx context.Context, opts Options) (*daemon, error) {
 	liftLogSpeed()
 	// The daemon outlives the call that starts it.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	controller, err := newController(life, opts)
+	w, err := newWorker(life, opts)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	controller, err := newController(life, opts, w)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -60,7 +67,7 @@ func startDaemon(ctx context.Context, opts Options) (*daemon, error) {
 	pipe := bufconn.Listen(pipeBuffer)
 	go func() { _ = server.Serve(pipe) }() // ends with Stop; there is no other error on a pipe in memory
 
-	d := &daemon{server: server, controller: controller, cancel: cancel}
+	d := &daemon{server: server, controller: controller, worker: w, cancel: cancel}
 	d.client, err = client.New(life, "passthrough:///embedded", client.WithContextDialer(
 		func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) }))
 	if err != nil {
@@ -79,18 +86,14 @@ func liftLogSpeed() {
 	}
 }
 
-func newController(ctx context.Context, opts Options) (*control.Controller, error) {
-	sessions, err := session.NewManager()
-	if err != nil {
-		return nil, err
-	}
-	w, err := newWorker(ctx, opts)
-	if err != nil {
-		return nil, err
-	}
+func newController(ctx context.Context, opts Options, w *base.Worker) (*control.Controller, error) {
 	workers := &worker.Controller{}
 	if err := workers.Add(w); err != nil {
-		return nil, err
+		return nil, errors.Join(err, w.Close())
+	}
+	sessions, err := session.NewManager()
+	if err != nil {
+		return nil, errors.Join(err, workers.Close())
 	}
 	cache, err := bboltcachestorage.NewStore(filepath.Join(opts.Root, "cache.db"))
 	if err != nil {

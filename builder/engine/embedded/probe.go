@@ -36,7 +36,7 @@ func (p *probing) wait() error {
 
 // startProbing tries the job's probe until it is satisfied or ctx ends.
 // Without a probe it is never satisfied.
-func (b *container) startProbing(ctx context.Context) *probing {
+func (b *container) startProbing(ctx, whole context.Context) *probing {
 	p := &probing{satisfied: make(chan struct{}), done: make(chan struct{})}
 	if b.job.Probe == nil {
 		close(p.done)
@@ -45,7 +45,7 @@ func (b *container) startProbing(ctx context.Context) *probing {
 	go func() {
 		defer close(p.done)
 		for pause := firstPause; ; pause = min(pause*5/4, lastPause) {
-			ok, err := b.attempt(ctx)
+			ok, err := b.attempt(ctx, whole)
 			if ok {
 				p.lastErr = nil
 				close(p.satisfied)
@@ -66,11 +66,11 @@ func (b *container) startProbing(ctx context.Context) *probing {
 }
 
 // attempt runs one process of the probe to its end.
-func (b *container) attempt(ctx context.Context) (bool, error) {
+func (b *container) attempt(ctx, whole context.Context) (bool, error) {
 	stdinReader, stdin := io.Pipe()
 	stdout, stdoutWriter := io.Pipe()
 	complaint := newTail(4 << 10)
-	proc, err := b.Start(ctx, gateway.StartRequest{
+	proc, err := b.Start(whole, gateway.StartRequest{
 		Args: b.job.Probe.Args, Env: b.job.Env, Cwd: "/", User: "0:0",
 		Stdin: stdinReader, Stdout: stdoutWriter, Stderr: complaint,
 	})
@@ -93,7 +93,7 @@ func (b *container) attempt(ctx context.Context) (bool, error) {
 	release()
 	_ = stdin.Close()
 	_ = stdout.Close()
-	endProbe(ctx, proc, ended)
+	endProbe(ctx, whole, proc, ended)
 	if done {
 		return true, nil
 	}
@@ -101,14 +101,14 @@ func (b *container) attempt(ctx context.Context) (bool, error) {
 }
 
 // endProbe lets a probe's process end by itself, then kills it.
-func endProbe(ctx context.Context, proc gateway.ContainerProcess, ended <-chan struct{}) {
+func endProbe(ctx, whole context.Context, proc gateway.ContainerProcess, ended <-chan struct{}) {
 	select {
 	case <-ended:
 		return
 	case <-ctx.Done():
 	case <-time.After(firstPause):
 	}
-	_ = proc.Signal(context.WithoutCancel(ctx), syscall.SIGKILL) // it may just have ended
+	_ = proc.Signal(whole, syscall.SIGKILL) // it may just have ended
 	select {
 	case <-ended:
 	case <-time.After(killedWait):

@@ -64,6 +64,7 @@ func startChild(t *testing.T, root string, graph []byte) *exec.Cmd {
 	}
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childRoot+"="+root, childGraph+"="+file, childStore+"="+filepath.Join(f.dir, "content"))
+	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

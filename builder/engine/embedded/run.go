@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,6 +29,9 @@ const (
 	stopWait    = time.Second     // between SIGTERM and SIGKILL
 	killedWait  = 5 * time.Second // until a killed process is reported
 	signalBase  = 128             // exit status of a process that signal n ended is signalBase+n
+
+	notExecutable = 126 // exit status for a program that cannot be executed, as shells have it
+	notFound      = 127 // and for one that is not there
 )
 
 // Run starts the image's process and waits for its end, for a satisfied probe,
@@ -46,18 +50,13 @@ func (e *Engine) Run(ctx context.Context, run engine.Run) (*engine.RunResult, er
 		Internal:  true,
 		OCIStores: map[string]content.Store{engine.StoreName: run.Store},
 	}
-	_, err = e.daemon.client.Build(ctx, opt, product, func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
-		box, err := newContainer(ctx, c, run, platform)
-		if err != nil {
-			return nil, err
-		}
-		result, err = box.run(ctx)
-		// The container goes also when the context has ended.
-		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), killedWait)
-		defer cancel()
-		_ = box.Release(release) // its error is the exit status of the process, which is known
-		return gateway.NewResult(), err
-	}, nil)
+	// BuildKit forgets a cancelled build before its container has ended. So
+	// the build is not cancelled; what waits in it sees ctx.
+	_, err = e.daemon.client.Build(context.WithoutCancel(ctx), opt, product,
+		func(whole context.Context, c gateway.Client) (*gateway.Result, error) {
+			result, err = runInside(ctx, whole, c, run, platform)
+			return gateway.NewResult(), err
+		}, nil)
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("running %q: %w", run.Name, context.Cause(ctx))
@@ -65,6 +64,16 @@ func (e *Engine) Run(ctx context.Context, run engine.Run) (*engine.RunResult, er
 		return nil, fmt.Errorf("running %q: %w", run.Name, asSpaceError(e.opts.Root, err))
 	}
 	return result, nil
+}
+
+// runInside makes a container, runs it and takes it away, also when ctx has ended.
+func runInside(ctx, whole context.Context, c gateway.Client, run engine.Run, platform ocispec.Platform) (*engine.RunResult, error) {
+	box, err := newContainer(ctx, c, run, platform)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = box.Release(whole) }() // its error is the exit status of the process, which is known
+	return box.run(ctx, whole)
 }
 
 // canRun says what is missing when this machine cannot execute the image.
@@ -106,12 +115,13 @@ func readJSON(ctx context.Context, store content.Store, desc ocispec.Descriptor,
 	return json.Unmarshal(text, into)
 }
 
-// container is a container of an image that has not started yet.
+// container is a container of an image.
 type container struct {
 	gateway.Container
 	job engine.Run
 }
 
+// newContainer unpacks the images of a run, which ctx may end, and puts a container together.
 func newContainer(ctx context.Context, c gateway.Client, job engine.Run, platform ocispec.Platform) (*container, error) {
 	root, err := unpack(ctx, c, "image", job.Image, platform)
 	if err != nil {
@@ -150,10 +160,11 @@ func unpack(ctx context.Context, c gateway.Client, name string, desc ocispec.Des
 	return res.SingleRef()
 }
 
-// run starts the main process and sees to its end.
-func (b *container) run(ctx context.Context) (*engine.RunResult, error) {
+// run starts the main process and sees to its end, which comes early when ctx
+// ends. The processes themselves live in whole.
+func (b *container) run(ctx, whole context.Context) (*engine.RunResult, error) {
 	stdout, stderr := newTail(outputLimit), newTail(outputLimit)
-	main, err := b.Start(ctx, gateway.StartRequest{
+	main, err := b.Start(whole, gateway.StartRequest{
 		Args: b.job.Args, Env: b.job.Env, User: b.job.User, Cwd: b.job.Cwd,
 		Stdin: io.NopCloser(bytes.NewReader(b.job.Stdin)), Stdout: stdout, Stderr: stderr,
 	})
@@ -164,22 +175,23 @@ func (b *container) run(ctx context.Context) (*engine.RunResult, error) {
 	go func() { ended <- main.Wait() }()
 
 	probeCtx, stopProbing := context.WithCancel(ctx)
-	probing := b.startProbing(probeCtx)
+	probing := b.startProbing(probeCtx, whole)
 	result := &engine.RunResult{}
 	mainErr, running := b.await(ctx, ended, probing.satisfied, result)
 	stopProbing()
 	if running {
-		mainErr = stop(ctx, main, ended)
+		mainErr = stop(ctx, whole, main, ended)
 	}
 	result.ProbeErr = probing.wait()
-	result.Exit, err = exitStatus(mainErr)
-	if result.Probed {
-		result.Exit, result.ProbeErr, err = 0, nil, nil
-	}
-	result.Stdout, result.Stderr = stdout.Bytes(), stderr.Bytes()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	result.Stdout, result.Stderr = stdout.Bytes(), stderr.Bytes()
+	if result.Probed {
+		result.ProbeErr = nil
+		return result, nil
+	}
+	result.Exit, err = exitStatus(mainErr, result.Stderr)
 	return result, err
 }
 
@@ -203,21 +215,18 @@ func (b *container) await(ctx context.Context, ended <-chan error, satisfied <-c
 	return nil, true
 }
 
-// stop ends a process: politely, then not.
-func stop(ctx context.Context, p gateway.ContainerProcess, ended <-chan error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx) // releasing the container kills it
-	}
+// stop ends a process: politely, then not. When ctx has ended nobody waits for politeness.
+func stop(ctx, whole context.Context, p gateway.ContainerProcess, ended <-chan error) error {
 	for _, step := range []struct {
 		signal syscall.Signal
 		wait   time.Duration
-	}{{syscall.SIGTERM, stopWait}, {syscall.SIGKILL, killedWait}} {
-		_ = p.Signal(ctx, step.signal) // one that has just ended cannot be signalled
+		hurry  <-chan struct{}
+	}{{syscall.SIGTERM, stopWait, ctx.Done()}, {syscall.SIGKILL, killedWait, nil}} {
+		_ = p.Signal(whole, step.signal) // one that has just ended cannot be signalled
 		select {
 		case err := <-ended:
 			return err
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		case <-step.hurry:
 		case <-time.After(step.wait):
 		}
 	}
@@ -225,13 +234,25 @@ func stop(ctx context.Context, p gateway.ContainerProcess, ended <-chan error) e
 }
 
 // exitStatus takes the exit status out of what waiting for a process returned.
-func exitStatus(err error) (int, error) {
+func exitStatus(err error, stderr []byte) (int, error) {
 	if err == nil {
 		return 0, nil
 	}
 	var exit *gatewaypb.ExitError
-	if errors.As(err, &exit) && exit.ExitCode < gatewaypb.UnknownExitStatus {
-		return int(exit.ExitCode), nil
+	if !errors.As(err, &exit) {
+		return 0, fmt.Errorf("waiting for the process: %w", err)
 	}
-	return 0, fmt.Errorf("waiting for the process: %w", err)
+	code := int(exit.ExitCode)
+	// BuildKit says 255 also when it does not know; its words tell the two apart.
+	if code == gatewaypb.UnknownExitStatus && exit.Err != nil && !strings.HasSuffix(exit.Err.Error(), "exit code: 255") {
+		return 0, fmt.Errorf("waiting for the process: %w", exit.Err)
+	}
+	// When runc cannot start the program, it ends with 1 and says why; shells have numbers for that.
+	if code == 1 && bytes.Contains(stderr, []byte("runc run failed: unable to start container process: ")) {
+		if bytes.Contains(stderr, []byte("permission denied")) || bytes.Contains(stderr, []byte("exec format error")) {
+			return notExecutable, nil
+		}
+		return notFound, nil
+	}
+	return code, nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/moby/buildkit/client"
@@ -53,13 +54,18 @@ func (e *Engine) Solve(ctx context.Context, job engine.Job) error {
 	}
 	e.used.Store(true)
 
+	started := time.Now()
 	watch := newWatcher(job.Progress)
 	_, err := e.daemon.client.Build(ctx, opt, product, buildFunc(def), watch.statuses)
 	watch.wait()
-	if err != nil {
-		return e.explain(ctx, job.Name, err, watch)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = e.explain(ctx, job.Name, err, watch)
+	if errors.As(err, new(*engine.ExecError)) {
+		e.discard(def, started)
+	}
+	return err
 }
 
 // layoutExport asks for an OCI layout with uncompressed layers: compression
@@ -100,9 +106,9 @@ func buildFunc(def *pb.Definition) gateway.BuildFunc {
 			return nil, err
 		}
 		out := gateway.NewResult()
-		out.AddRef(id, ref)
+		out.SetRef(ref) // one result, not one per platform, gives a manifest without an index above it
 		out.AddMeta(exptypes.ExporterPlatformsKey, platforms)
-		out.AddMeta(exptypes.ExporterImageConfigKey+"/"+id, config)
+		out.AddMeta(exptypes.ExporterImageConfigKey, config)
 		return out, nil
 	}
 }

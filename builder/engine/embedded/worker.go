@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -80,8 +81,17 @@ func newWorker(ctx context.Context, opts Options) (*base.Worker, error) {
 		wlabel.Snapshotter:    name,
 		wlabel.OCIProcessMode: oci.ProcessSandbox.String(),
 	}
+	w, err := identifyWorker(ctx, dir, opt)
+	if err != nil {
+		return nil, errors.Join(err, opt.MetadataStore.Close(), opt.ContentMetadata.Close())
+	}
+	return w, nil
+}
+
+func identifyWorker(ctx context.Context, dir string, opt base.WorkerOpt) (*base.Worker, error) {
+	var err error
 	if opt.ID, err = base.ID(dir); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("naming the worker: %w", err)
 	}
 	return base.NewWorker(ctx, opt)
 }
@@ -105,28 +115,28 @@ func storage(ctx context.Context, dir, name string, newSnapshotter func(string) 
 	}
 	blobs, err := local.NewStore(filepath.Join(dir, "content"))
 	if err != nil {
-		return opt, fmt.Errorf("opening content: %w", err)
+		return opt, errors.Join(fmt.Errorf("opening content: %w", err), sn.Close())
 	}
 	// No lock timeout: BuildKit would take an expired one for a corrupt file.
 	db, err := boltutil.Open(filepath.Join(dir, "containerdmeta.db"), 0o644, &bolt.Options{
 		FreelistType: bolt.FreelistMapType, NoFreelistSync: true,
 	})
 	if err != nil {
-		return opt, fmt.Errorf("opening the content database: %w", err)
+		return opt, errors.Join(fmt.Errorf("opening the content database: %w", err), sn.Close())
 	}
 	mdb := ctdmetadata.NewDB(db, blobs, map[string]snapshots.Snapshotter{name: sn})
 	if err := mdb.Init(ctx); err != nil {
-		return opt, errors.Join(fmt.Errorf("opening the content database: %w", err), db.Close())
+		return opt, errors.Join(fmt.Errorf("opening the content database: %w", err), closers{db, sn}.Close())
 	}
 	md, err := metadata.NewStore(filepath.Join(dir, "metadata_v2.db"))
 	if err != nil {
-		return opt, errors.Join(fmt.Errorf("opening the cache database: %w", err), db.Close())
+		return opt, errors.Join(fmt.Errorf("opening the cache database: %w", err), closers{db, sn}.Close())
 	}
 	content := snapshot.NewContentStore(mdb.ContentStore(), namespace)
 	return base.WorkerOpt{
 		Root:            dir,
 		MetadataStore:   md,
-		ContentMetadata: db,
+		ContentMetadata: closers{db, sn}, // the worker closes what it knows, and the snapshotter's database is not in that
 		Snapshotter:     snapshot.NewSnapshotter(name, mdb.Snapshotter(name), namespace, nil),
 		ContentStore:    content,
 		Applier:         apply.NewFileSystemApplier(content),
@@ -134,6 +144,18 @@ func storage(ctx context.Context, dir, name string, newSnapshotter func(string) 
 		LeaseManager:    leaseutil.WithNamespace(ctdmetadata.NewLeaseManager(mdb), namespace),
 		GarbageCollect:  mdb.GarbageCollect,
 	}, nil
+}
+
+// closers are closed together, in their order.
+type closers []io.Closer
+
+// Close closes all of them, whatever the others say.
+func (cs closers) Close() error {
+	var errs []error
+	for _, c := range cs {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // noNetwork gives every process a network namespace of its own with loopback

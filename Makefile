@@ -1,0 +1,56 @@
+# What a clone needs is installed by the targets themselves (tests/provision.sh).
+GO      ?= go
+BIN     := bin/riscv-build
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+DATE    := $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.buildDate=$(DATE)
+BUILD   := $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
+
+export CGO_ENABLED := 0
+
+# Without a home directory the go command has no place for its caches.
+ifeq ($(strip $(HOME)),)
+export GOCACHE    ?= $(CURDIR)/.cache/go-build
+export GOMODCACHE ?= $(CURDIR)/.cache/go-mod
+export GOPATH     ?= $(CURDIR)/.cache/go
+endif
+
+# `make accept B` means `make accept LINE=B`.
+ifeq ($(firstword $(MAKECMDGOALS)),accept)
+LINE ?= $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+$(eval $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS)):;@:)
+endif
+
+.PHONY: build demo test accept bench lint cross provision-demo provision-test clean
+
+build:
+	$(BUILD) -o $(BIN) ./cmd/riscv-build
+
+demo: provision-demo
+	$(GO) run -buildvcs=false ./tests/demo -bin $(CURDIR)/$(BIN)
+
+test: provision-test
+	$(GO) test -timeout 60m ./...
+
+# The acceptance lines in full: all of them, or LINE.
+accept: provision-test
+	RISCV_BUILD_ACCEPT=full $(GO) test -count=1 -timeout 12h -v ./tests -run '^TestLine$(LINE)'
+
+# The three source builds side by side: riscv-build, a Dockerfile under QEMU, native.
+bench: provision-test
+	RISCV_BUILD_ACCEPT=full $(GO) test -count=1 -timeout 6h -v ./tests -run '^TestBench'
+
+lint:
+	.ci/lint
+
+# Every platform that is released: the engine on Linux, a client on macOS.
+cross:
+	for p in linux/amd64 linux/arm64 linux/riscv64 darwin/arm64 darwin/amd64; do \
+		echo "$$p"; GOOS=$${p%/*} GOARCH=$${p#*/} $(BUILD) -o bin/riscv-build-$${p%/*}-$${p#*/} ./cmd/riscv-build || exit 1; \
+	done
+
+provision-demo provision-test: provision-%: build
+	tests/provision.sh $* $(CURDIR)/$(BIN)
+
+clean:
+	rm -rf bin .cache

@@ -1,0 +1,121 @@
+// Package config reads the configuration files of riscv-build:
+//
+//	/etc/riscv-build/config.toml
+//	$XDG_CONFIG_HOME/riscv-build/config.toml   (default ~/.config)
+//
+// The second wins over the first, key by key. What a flag or an environment
+// variable says wins over both, which is for the caller to see to. The package
+// also knows where the state directory is by default.
+//
+// It is not for recipes: nothing here may change the bytes of an image.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/riscv-build/riscv-build/recipes"
+)
+
+// EnvStateDir is the environment variable that names the state directory.
+const EnvStateDir = "RISCV_BUILD_STATE_DIR"
+
+// Config is what the files say. Every key may be left out.
+type Config struct {
+	Mirrors    []string            `toml:"mirrors"`     // archive roots; one that ends in -security is of the security archive
+	Snapshot   string              `toml:"snapshot"`    // root of a snapshot service; "none" switches it off
+	Keyring    string              `toml:"keyring"`     // file of archive keys that replaces the built-in ones
+	StateDir   string              `toml:"state_dir"`   // absolute path
+	CacheLimit string              `toml:"cache_limit"` // size of the build cache such as "10GB"; see Size
+	Registries map[string]Registry `toml:"registries"`  // by HOST or HOST:PORT
+}
+
+// Registry says how one registry is reached.
+type Registry struct {
+	PlainHTTP bool   `toml:"plain_http"` // HTTP without TLS
+	CA        string `toml:"ca"`         // PEM file of certificate authorities
+	Cert      string `toml:"cert"`       // PEM file of a client certificate
+	Key       string `toml:"key"`        // PEM file of its key
+}
+
+// Load reads the files that exist. The error is of type recipes.Problems if a
+// file was read but is not correct, and names every problem of all files.
+func Load(paths []string) (*Config, error) {
+	merged := &Config{}
+	var problems recipes.Problems
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading configuration %q: %w: correct its permissions", path, err)
+		}
+		c, err := parse(path, data)
+		var ps recipes.Problems
+		if errors.As(err, &ps) {
+			problems = append(problems, ps...)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		merged.overlay(c)
+	}
+	return merged, problems.Err()
+}
+
+func parse(path string, data []byte) (*Config, error) {
+	c := &Config{}
+	lines, err := recipes.Decode(path, data, c)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.validate(path, lines)
+}
+
+// validate checks what decoding cannot see.
+func (c *Config) validate(path string, lines map[string]int) error {
+	var problems recipes.Problems
+	bad := func(key, what, do string) {
+		problems = append(problems, recipes.Problem{File: path, Line: recipes.LineOf(lines, key), What: what, Do: do})
+	}
+	if _, err := Size(c.CacheLimit); err != nil {
+		bad("cache_limit", fmt.Sprintf("cache_limit = %q is no size", c.CacheLimit), `write a number and a unit, such as "10GB"`)
+	}
+	if c.StateDir != "" && !filepath.IsAbs(c.StateDir) {
+		bad("state_dir", fmt.Sprintf("state_dir = %q is no absolute path", c.StateDir), "write the path from / on")
+	}
+	for host, r := range c.Registries {
+		if (r.Cert == "") != (r.Key == "") {
+			bad(recipes.JoinPath("registries", host), fmt.Sprintf("registry %q has a client certificate without its key, or the other way round", host),
+				"write both cert and key")
+		}
+	}
+	slices.SortFunc(problems, func(a, b recipes.Problem) int { return a.Line - b.Line })
+	return problems.Err()
+}
+
+// overlay lets what the other file says win.
+func (c *Config) overlay(o *Config) {
+	for _, pair := range []struct{ to, from *string }{
+		{&c.Snapshot, &o.Snapshot}, {&c.Keyring, &o.Keyring}, {&c.StateDir, &o.StateDir}, {&c.CacheLimit, &o.CacheLimit},
+	} {
+		if *pair.from != "" {
+			*pair.to = *pair.from
+		}
+	}
+	if len(o.Mirrors) > 0 {
+		c.Mirrors = o.Mirrors
+	}
+	for host, r := range o.Registries {
+		if c.Registries == nil {
+			c.Registries = map[string]Registry{}
+		}
+		c.Registries[host] = r
+	}
+}

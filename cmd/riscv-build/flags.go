@@ -1,0 +1,58 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/riscv-build/riscv-build/builder/display"
+	"github.com/riscv-build/riscv-build/cmd/riscv-build/config"
+)
+
+// modes are the values of --mode.
+var modes = []string{"auto", "cross", "emulate", "native"}
+
+// Groups of flags that several verbs share.
+func stateFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "state-dir", Usage: "keep downloads, caches and build roots in `DIR` (also " + config.EnvStateDir + ")"},
+		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "say what is decided and why: mode, engine, mirror, cache hits"},
+	}
+}
+
+func progressFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "progress", Value: "auto", Usage: "show progress as `MODE`: " + strings.Join(display.Modes, ", ")},
+	}
+}
+
+func archiveFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "mirror", Usage: "fetch packages from the Debian archive at `URL`; one that ends in -security is the security archive (may be repeated)"},
+		&cli.StringFlag{Name: "keyring", Usage: "trust the archive keys in `FILE` instead of the built-in ones"},
+	}
+}
+
+func recipeFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "mode", Value: "auto", Usage: "build in `MODE`: " + strings.Join(modes, ", ")},
+		&cli.BoolFlag{Name: "locked", Usage: "fail if the lock is missing or stale, instead of resolving packages"},
+	}
+}
+
+func jsonFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "json", Usage: "print one JSON document on standard output"}
+}
+
+// checkChoice refuses a value that a flag does not have.
+func checkChoice(flag, value string, choices []string) error {
+	if slices.Contains(choices, value) {
+		return nil
+	}
+	advice := "use one of " + strings.Join(choices, ", ")
+	if near := nearest(value, choices); near != "" {
+		advice = "did you mean \"" + near + "\"?"
+	}
+	return usagef("reading --%s %q: there is no such value: %s", flag, value, advice)
+}

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/containerd/containerd/v2/plugins/content/local"
+
+	"github.com/riscv-build/riscv-build/pusher"
+)
+
+// openImage opens what an argument names: an OCI layout or a tar file on this
+// machine, else an image in a registry, which is pulled into a directory that
+// close removes.
+func openImage(ctx context.Context, p *place, arg string) (img pusher.Image, close func() error, err error) {
+	if _, err := os.Stat(arg); err == nil {
+		l, err := pusher.OpenLayout(arg)
+		if err != nil {
+			return pusher.Image{}, nil, usageError{err}
+		}
+		return l.Image, l.Close, nil
+	}
+	dir, err := os.MkdirTemp("", "riscv-build-image-*")
+	if err != nil {
+		return pusher.Image{}, nil, environmentError{fmt.Errorf("making a directory for image %q: %w: free some space or set TMPDIR", arg, err)}
+	}
+	remove := func() error { return os.RemoveAll(dir) }
+	store, err := local.NewStore(dir)
+	if err != nil {
+		return pusher.Image{}, nil, errors.Join(err, remove())
+	}
+	desc, err := newPusher(p).Fetch(ctx, arg, store)
+	if err != nil {
+		return pusher.Image{}, nil, errors.Join(fmt.Errorf("opening image %q, which is no file: %w", arg, err), remove())
+	}
+	return pusher.Image{Provider: store, Desc: desc}, remove, nil
+}

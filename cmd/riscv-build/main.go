@@ -1,0 +1,51 @@
+// Command riscv-build turns a recipe into a tested riscv64 container image and
+// pushes it to a registry. One file per verb: flags, then one call; what they
+// call is in the packages of this module.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
+}
+
+// run is the program: results go to stdout, all else to stderr; the value is
+// the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	out := &counter{w: stdout}
+	app := newApp(out, stderr)
+	args, err := arrange(app, args)
+	if err == nil {
+		err = app.RunContext(ctx, args)
+	}
+	if err == nil {
+		return exitOK
+	}
+	code := exitCode(ctx, err)
+	if out.n == 0 && wantsJSON(args) {
+		writeJSON(out, document{Results: []any{}, Error: err.Error()})
+	}
+	fmt.Fprintf(stderr, "riscv-build: %v\n", err)
+	return code
+}
+
+// counter knows whether anything was written.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
+}

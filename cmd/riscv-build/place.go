@@ -1,0 +1,71 @@
+package main
+
+import (
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/riscv-build/riscv-build/builder/debian"
+	"github.com/riscv-build/riscv-build/builder/display"
+	"github.com/riscv-build/riscv-build/cmd/riscv-build/config"
+)
+
+// place is what every verb that touches this machine begins with: the
+// configuration, the state directory and the display.
+type place struct {
+	config   *config.Config
+	stateDir string
+	display  *display.Display
+}
+
+func findPlace(c *cli.Context) (*place, error) {
+	where := config.Place{Getenv: os.Getenv, EUID: os.Geteuid()}
+	cfg, err := config.Load(where.Files())
+	if err != nil {
+		return nil, err
+	}
+	dir, err := where.StateDir(c.String("state-dir"), cfg)
+	if err != nil {
+		return nil, environmentError{err}
+	}
+	progress := c.String("progress")
+	if progress == "" {
+		progress = "auto" // a verb without this flag
+	}
+	if err := checkChoice("progress", progress, display.Modes); err != nil {
+		return nil, err
+	}
+	d, err := display.New(c.App.ErrWriter, progress, c.Bool("verbose"))
+	if err != nil {
+		return nil, err
+	}
+	d.Verbose("state directory %s", dir)
+	return &place{config: cfg, stateDir: dir, display: d}, nil
+}
+
+// mirrors finds the Debian mirrors: flag, environment, configuration, the
+// host's apt sources, the built-in list.
+func (p *place) mirrors(c *cli.Context, note func(string, ...any)) (debian.Mirrors, error) {
+	m, err := debian.Discover(debian.DiscoverOptions{
+		Flag:   c.StringSlice("mirror"),
+		Config: p.config.Mirrors,
+		Getenv: p.getenv,
+		Note:   note,
+	})
+	if err != nil {
+		return m, usageError{err}
+	}
+	if len(m.Debian) > 0 {
+		note("mirror %s (%s)", m.Debian[0].URL, m.Debian[0].From)
+	}
+	return m, nil
+}
+
+// getenv reads the environment, with the configured snapshot service where
+// the environment names none.
+func (p *place) getenv(key string) string {
+	if v := os.Getenv(key); v != "" || key != debian.EnvSnapshot {
+		return v
+	}
+	return p.config.Snapshot
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/riscv-build/riscv-build/builder/check"
+	"github.com/riscv-build/riscv-build/pusher"
+)
+
+func pushCommand() *cli.Command {
+	return &cli.Command{
+		Name: "push", Usage: "check an image and push it", ArgsUsage: "LAYOUT|FILE.tar [http://]HOST[:PORT]/REPOSITORY:TAG...",
+		Description: "Nothing that fails the check is pushed. What the recipe of an image allows is known with --recipe.",
+		Flags:       flags(stateFlags(), checkFlags()),
+		Action:      pushImage,
+	}
+}
+
+func pushImage(c *cli.Context) (err error) {
+	if c.NArg() < 2 {
+		return usagef("pushing without an image or without a reference: write `riscv-build push LAYOUT HOST/REPOSITORY:TAG`")
+	}
+	p, err := findPlace(c)
+	if err != nil {
+		return err
+	}
+	opt, err := checkOptions(c)
+	if err != nil {
+		return err
+	}
+	l, err := pusher.OpenLayout(c.Args().First())
+	if err != nil {
+		return usageError{err}
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	report, err := check.Image(c.Context, l.Provider, l.Desc, opt)
+	if err != nil {
+		return err
+	}
+	if err := report.Err(); err != nil {
+		return err
+	}
+	result, err := newPusher(p).Push(c.Context, l.Image, c.Args().Tail())
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.App.Writer, "%s: %d blobs sent (%s)\n", result.Digest, result.UploadedBlobs, megabytes(result.UploadedBytes))
+	for _, ref := range result.Tags {
+		fmt.Fprintf(c.App.Writer, "  pushed %s\n", ref)
+	}
+	return nil
+}

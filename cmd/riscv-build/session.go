@@ -1,0 +1,142 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/riscv-build/riscv-build/builder"
+	"github.com/riscv-build/riscv-build/builder/engine"
+	"github.com/riscv-build/riscv-build/builder/engine/embedded"
+	"github.com/riscv-build/riscv-build/builder/engine/statelock"
+	"github.com/riscv-build/riscv-build/builder/fetch"
+	"github.com/riscv-build/riscv-build/cmd/riscv-build/config"
+)
+
+// defaultCacheLimit is what the build cache may hold without configuration:
+// room for the three images of the catalogue on a board's SD card.
+const defaultCacheLimit = 6e9
+
+// session is a run that uses the state directory, alone.
+type session struct {
+	*place
+	builder *builder.Builder
+	engine  *lazyEngine
+	lock    *statelock.Lock
+}
+
+// openSession locks the state directory and makes a builder in it. Nothing is
+// started: an engine comes when a stage asks for one.
+func openSession(c *cli.Context) (*session, error) {
+	p, err := findPlace(c)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{place: p}
+	cfg, err := s.configure(c)
+	if err != nil {
+		return nil, err
+	}
+	s.lock, err = statelock.Acquire(c.Context, filepath.Join(p.stateDir, "lock"), func(h statelock.Holder) {
+		p.display.Notice("waiting: state directory %s is in use by %s", p.stateDir, h)
+	})
+	if err != nil {
+		return nil, environmentError{err}
+	}
+	if s.builder, err = builder.New(cfg); err != nil {
+		return nil, errors.Join(environmentError{err}, s.lock.Release())
+	}
+	return s, nil
+}
+
+// configure gathers what a builder works with.
+func (s *session) configure(c *cli.Context) (builder.Config, error) {
+	if c.Int("jobs") < 0 {
+		return builder.Config{}, usagef("reading --jobs %d: give a number of at least 1, or 0 to choose by processors and memory", c.Int("jobs"))
+	}
+	limit, err := config.Size(s.config.CacheLimit)
+	if err != nil {
+		return builder.Config{}, usageError{err}
+	}
+	mirrors, err := s.mirrors(c, s.display.Verbose)
+	if err != nil {
+		return builder.Config{}, err
+	}
+	s.engine = &lazyEngine{options: embedded.Options{
+		Root:    filepath.Join(s.stateDir, "buildkit"),
+		GCLimit: cmp.Or(limit, defaultCacheLimit),
+		Notice:  s.display.Notice,
+	}}
+	return builder.Config{
+		StateDir: s.stateDir,
+		Mirrors:  mirrors,
+		Keyring:  cmp.Or(c.String("keyring"), s.config.Keyring),
+		Fetch:    fetch.Options{Progress: s.display, UserAgent: "riscv-build/" + programVersion()},
+		Pusher:   newPusher(s.place),
+		Display:  s.display,
+		Jobs:     c.Int("jobs"),
+		Version:  programVersion(),
+		Engine:   s.engine.open,
+		Emulator: emulator(c.Context),
+	}, nil
+}
+
+// close ends what the session started and lets the next run in.
+func (s *session) close() error {
+	s.display.Flush()
+	return errors.Join(s.engine.close(), s.lock.Release())
+}
+
+// with runs f in a session.
+func with(c *cli.Context, f func(*session) error) (err error) {
+	s, err := openSession(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	return f(s)
+}
+
+// lazyEngine opens the embedded engine when it is first asked for.
+type lazyEngine struct {
+	options embedded.Options
+	mu      sync.Mutex
+	engine  engine.Engine
+}
+
+func (l *lazyEngine) open(ctx context.Context) (engine.Engine, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.engine != nil {
+		return l.engine, nil
+	}
+	e, err := embedded.Open(ctx, l.options)
+	if err == nil {
+		l.engine = e
+	}
+	return e, err
+}
+
+func (l *lazyEngine) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.engine == nil {
+		return nil
+	}
+	return l.engine.Close()
+}
+
+// emulator names what runs riscv64 code on this machine, found out once.
+func emulator(ctx context.Context) func() string {
+	return sync.OnceValue(func() string {
+		info, err := embedded.Identify(ctx)
+		if err != nil {
+			return "" // without an engine nothing is run either
+		}
+		return info.Emulator
+	})
+}
