@@ -62,6 +62,8 @@ type Builder struct {
 	cfg   Config
 	store *fetch.Store
 	cache cache
+	// parsed spares recipes of one directory the reading of their lock.
+	parsed parsedLock
 	// layers and blobs being made right now, by key.
 	layers singleflight.Group
 	// snapshots remembers hosts that do not answer, so that many packages do

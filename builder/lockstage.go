@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ func (b *Builder) Lock(ctx context.Context, req Request) error {
 }
 
 func (b *Builder) usableLock(ctx context.Context, req Request) (*lock.File, error) {
-	shipped, text, err := readLock(req.LockPath)
+	shipped, text, err := b.readLock(req.LockPath)
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +72,7 @@ func (b *Builder) usableLock(ctx context.Context, req Request) (*lock.File, erro
 		why = "an update was asked for"
 	}
 	b.cfg.Display.Notice("%s: resolving packages: %s: %s", req.Recipe.Name, lockName(req), why)
+	b.parsed = parsedLock{} // resolve changes it
 	fresh, err := b.resolve(ctx, req, shipped)
 	if err != nil {
 		return nil, err
@@ -94,25 +96,34 @@ func (b *Builder) lockTarget(req Request, text []byte) string {
 	return b.replacementPath(req, text)
 }
 
-// readLock reads a lock and its text; one that is not there is empty.
-func readLock(path string) (*lock.File, []byte, error) {
-	if path == "" {
-		text := recipes.CatalogLock()
-		if len(text) == 0 {
-			return lock.New(), nil, nil
+// readLock reads a lock and its text; one that is not there is empty. Recipes of
+// one directory share a lock of several hundred packages: it is parsed once.
+func (b *Builder) readLock(path string) (*lock.File, []byte, error) {
+	name, text := "catalog:"+lock.Name, recipes.CatalogLock()
+	if path != "" {
+		var err error
+		name = path
+		if text, err = os.ReadFile(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, nil, fmt.Errorf("reading lock %q: %w", path, err)
 		}
-		f, err := lock.Parse("catalog:"+lock.Name, text)
-		return f, text, err
 	}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
+	if len(text) == 0 {
 		return lock.New(), nil, nil
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading lock %q: %w", path, err)
+	if b.parsed.file != nil && bytes.Equal(b.parsed.text, text) {
+		return b.parsed.file, text, nil
 	}
-	f, err := lock.Parse(path, text)
+	f, err := lock.Parse(name, text)
+	if err == nil {
+		b.parsed = parsedLock{file: f, text: text}
+	}
 	return f, text, err
+}
+
+// parsedLock is the lock that was read last.
+type parsedLock struct {
+	file *lock.File
+	text []byte
 }
 
 // replacement is a lock of the state directory that stands for one whose
@@ -146,7 +157,7 @@ func (b *Builder) relock(ctx context.Context, p *plan, gone *fetch.GoneError) (*
 	}
 	b.cfg.Display.Notice("%s: WARNING: %s names %d packages that no mirror has any more (%s): resolving this recipe again, the image will differ from the locked one",
 		p.req.Recipe.Name, lockName(p.req), len(names), strings.Join(names[:min(3, len(names))], ", "))
-	_, text, err := readLock(p.req.LockPath)
+	_, text, err := b.readLock(p.req.LockPath)
 	if err != nil {
 		return nil, err
 	}

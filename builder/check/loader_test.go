@@ -3,6 +3,7 @@ package check
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"encoding/binary"
 	"reflect"
 	"testing"
@@ -14,8 +15,7 @@ func TestClosure(t *testing.T) {
 	app := func(needed ...string) item { return binFile("usr/bin/app", program(needed...)) }
 	newer := program("libc.so.6")
 	newer.wants = []VersionNeed{{File: "libc.so.6", Versions: []string{"GLIBC_2.34", "GLIBC_2.41", "weak GLIBC_ABI_X"}}}
-	noLoader := program("libc.so.6")
-	noLoader.interp = "/lib/ld-linux-riscv64-lp64.so.1"
+	noLoader := binaryFile{flags: 5, arch: gc, interp: "/lib/ld-linux-riscv64-lp64.so.1", needed: []string{"libc.so.6"}}
 	runpath := program("libown.so.1")
 	runpath.runpath = "$ORIGIN/../libexec/app:relative"
 	rpath := program("libown.so.1")
@@ -23,7 +23,6 @@ func TestClosure(t *testing.T) {
 	own := binFile("usr/libexec/app/libown.so.1", shared("libown.so.1", "libown2.so.1"))
 	own2 := binFile("usr/libexec/app/libown2.so.1", shared("libown2.so.1"))
 	plugin := binFile("usr/lib/app/plugin.so", shared("", "libtk.so.8", "libc.so.6"))
-	foreign := binaryFile{machine: 62, soname: "libx.so.1"}
 	runCases(t, []imageCase{
 		{
 			name: "missing library", image: appImage(t, app("libpcre2-8.so.0", "libc.so.6")),
@@ -42,7 +41,7 @@ func TestClosure(t *testing.T) {
 			want: []string{`error interpreter: /usr/bin/app is loaded by "/lib/ld-linux-riscv64-lp64.so.1", which the image does not have: add the package that holds it (libc6) to image.packages, or link the program statically`},
 		},
 		{
-			name: "foreign library is passed over", image: appImage(t, app("libx.so.1"), binFile(libDir+"/libx.so.1", foreign)),
+			name: "foreign library is passed over", image: appImage(t, app("libx.so.1"), binFile(libDir+"/libx.so.1", binaryFile{machine: elf.EM_X86_64, soname: "libx.so.1"})),
 			want: []string{
 				`error library: /usr/bin/app needs "libx.so.1", which the image does not have: add the package that holds it to image.packages, or build without it`,
 				`error machine: /usr/lib/riscv64-linux-gnu/libx.so.1 is an ELF file for amd64, the image is for riscv64: build it for riscv64, or take it from a riscv64 package`,

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"io"
+	"maps"
 	"slices"
 )
 
@@ -28,53 +29,66 @@ func Needed(ctx context.Context, r io.Reader) ([]Need, error) {
 // Needed is the function Needed for facts that are there already.
 func (f *LayerFacts) Needed() []Need {
 	tree := NewTree([]*LayerFacts{f})
-	l := newLoader(tree)
-	wants := map[string]*Need{}
-	var order []string
-	want := func(p string) *Need {
-		if wants[p] == nil {
-			wants[p] = &Need{Path: p}
-			order = append(order, p)
+	w := &wants{tree: tree, loader: newLoader(tree), byPath: map[string]*Need{}, loaded: map[*File]bool{}}
+	tree.Walk(func(p string, file *File) {
+		if file.ELF == nil || !file.ELF.loadable() || file.ELF.Interp == "" {
+			return
 		}
-		return wants[p]
+		w.load(p, file)
+		if _, ok := tree.Stat(file.ELF.Interp); !ok {
+			w.of(p).Interp = file.ELF.Interp
+		}
+	})
+	tree.Walk(func(p string, file *File) {
+		// What a library finds by itself counts only if no program loads it.
+		if file.ELF != nil && file.ELF.loadable() && file.ELF.Interp == "" && !w.loaded[file] {
+			w.load(p, file)
+		}
+	})
+	return w.sorted()
+}
+
+// wants collects what the files of one layer do not find in it.
+type wants struct {
+	tree   *Tree
+	loader *loader
+	byPath map[string]*Need
+	loaded map[*File]bool
+}
+
+func (w *wants) of(p string) *Need {
+	if real, ok := w.tree.Resolve(p); ok {
+		p = real
 	}
-	run := func(p string, file *File, loaded map[*File]bool) {
-		for _, obj := range l.load(p, file) {
-			loaded[obj.file] = true
-			at, ok := tree.Resolve(obj.path)
-			if !ok {
-				at = obj.path
+	if w.byPath[p] == nil {
+		w.byPath[p] = &Need{Path: p}
+	}
+	return w.byPath[p]
+}
+
+func (w *wants) load(p string, file *File) {
+	for _, obj := range w.loader.load(p, file) {
+		w.loaded[obj.file] = true
+		for _, n := range obj.needs {
+			if n.by != nil || n.own {
+				continue
 			}
-			for _, n := range obj.needs {
-				if file.ELF.Interp == "" && l.elsewhere(n.soname) != "" {
-					continue // a plugin: its program brings it
-				}
-				if n.by == nil && !n.own && !slices.Contains(want(at).Sonames, n.soname) {
-					wants[at].Sonames = append(wants[at].Sonames, n.soname)
-				}
+			if file.ELF.Interp == "" && w.loader.elsewhere(n.soname) != "" {
+				continue // a plugin: its program has loaded it before
+			}
+			if need := w.of(obj.path); !slices.Contains(need.Sonames, n.soname) {
+				need.Sonames = append(need.Sonames, n.soname)
 			}
 		}
 	}
-	loaded := map[*File]bool{}
-	for _, programs := range []bool{true, false} { // a library's own view counts only if no program loads it
-		tree.Walk(func(p string, file *File) {
-			if file.ELF == nil || !file.ELF.loadable() || (file.ELF.Interp != "") != programs || !programs && loaded[file] {
-				return
-			}
-			run(p, file, loaded)
-			if _, ok := tree.Stat(file.ELF.Interp); file.ELF.Interp != "" && !ok {
-				want(p).Interp = file.ELF.Interp
-			}
-		})
-	}
-	slices.Sort(order)
+}
+
+func (w *wants) sorted() []Need {
 	var needs []Need
-	for _, p := range order {
-		n := *wants[p]
-		slices.Sort(n.Sonames)
-		if len(n.Sonames) > 0 || n.Interp != "" {
-			needs = append(needs, n)
-		}
+	for _, p := range slices.Sorted(maps.Keys(w.byPath)) {
+		need := *w.byPath[p]
+		slices.Sort(need.Sonames)
+		needs = append(needs, need)
 	}
 	return needs
 }

@@ -58,10 +58,9 @@ func disk(dir string) []Finding {
 	if err != nil {
 		return []Finding{{Name: "disk space", Severity: Error, What: err.Error(), Why: whyDisk, Fix: "choose another place with --state-dir"}}
 	}
-	findings := []Finding{grade("disk space", free, needDisk, wantDisk,
-		fmt.Sprintf("%s free at %q", size(free), dir))}
+	findings := []Finding{amount{free, needDisk, wantDisk}.finding("disk space", fmt.Sprintf("%s free at %q", size(free), dir))}
 	if hasInodes {
-		findings = append(findings, grade("inodes", inodes, needInodes, wantInodes,
+		findings = append(findings, amount{inodes, needInodes, wantInodes}.finding("inodes",
 			fmt.Sprintf("%d files can be made at %q", inodes, dir)))
 	}
 	for i := range findings {
@@ -72,12 +71,15 @@ func disk(dir string) []Finding {
 	return findings
 }
 
-// grade compares an amount with what is needed and what is comfortable.
-func grade(name string, have, need, want uint64, what string) Finding {
+// amount is how much there is of something, how much a build cannot do
+// without, and how much is comfortable.
+type amount struct{ have, need, want uint64 }
+
+func (a amount) finding(name, what string) Finding {
 	switch {
-	case have < need:
+	case a.have < a.need:
 		return Finding{Name: name, Severity: Error, What: what}
-	case have < want:
+	case a.have < a.want:
 		return Finding{Name: name, Severity: Warning, What: what}
 	}
 	return good(name, Error, what)
@@ -96,7 +98,7 @@ func (m machine) memory() Finding {
 		return Finding{Name: "memory", Severity: Warning, What: err.Error(),
 			Why: "compilers need memory", Fix: "mount -t proc proc /proc"}
 	}
-	f := grade("memory", free, needMemory, wantMemory, size(free)+" available, swap included")
+	f := amount{free, needMemory, wantMemory}.finding("memory", size(free)+" available, swap included")
 	if !f.OK {
 		f.Why = "a C++ compiler takes up to 1 GiB for each job"
 		f.Fix = "stop other programs, add swap, or build with --jobs 1"

@@ -72,11 +72,14 @@ func recipeOptions(r *recipes.Recipe, opt check.Options, keepProfile bool) check
 }
 
 func printReport(c *cli.Context, r *check.Report) {
-	if c.Bool("json") {
-		writeJSON(c.App.Writer, r)
+	if !c.Bool("json") {
+		describe(c.App.Writer, r)
 		return
 	}
-	describe(c.App.Writer, r)
+	if r.Findings == nil {
+		r.Findings = []check.Finding{} // a list for every reader
+	}
+	writeJSON(c.App.Writer, r)
 }
 
 // describe prints a report; its errors follow on standard error.

@@ -17,6 +17,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"syscall"
+
+	"github.com/containerd/log"
 )
 
 func main() {
@@ -24,6 +26,7 @@ func main() {
 	address := flag.String("registry", "127.0.0.1:6000", "`HOST:PORT` of the registry")
 	name := flag.String("recipe", "nginx", "the `RECIPE` to build: one that serves a page on port 80")
 	flag.Parse()
+	_ = log.SetLevel("error") // what containerd's libraries warn of is for operators of daemons
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	code, err := show(ctx, *bin, *address, *name)

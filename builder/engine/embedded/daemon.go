@@ -39,6 +39,7 @@ type daemon struct {
 	server     *grpc.Server
 	controller *control.Controller
 	worker     *base.Worker
+	executor   *localExecutor
 	cancel     context.CancelFunc // ends what the server's methods do
 }
 
@@ -46,7 +47,8 @@ func startDaemon(ctx context.Context, opts Options) (*daemon, error) {
 	liftLogSpeed()
 	// The daemon outlives the call that starts it.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	w, err := newWorker(life, opts)
+	executor := newLocalExecutor()
+	w, err := newWorker(life, opts, executor)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -67,7 +69,7 @@ func startDaemon(ctx context.Context, opts Options) (*daemon, error) {
 	pipe := bufconn.Listen(pipeBuffer)
 	go func() { _ = server.Serve(pipe) }() // ends with Stop; there is no other error on a pipe in memory
 
-	d := &daemon{server: server, controller: controller, worker: w, cancel: cancel}
+	d := &daemon{server: server, controller: controller, worker: w, executor: executor, cancel: cancel}
 	d.client, err = client.New(life, "passthrough:///embedded", client.WithContextDialer(
 		func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) }))
 	if err != nil {

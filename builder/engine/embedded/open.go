@@ -38,7 +38,9 @@ var (
 
 // Open starts the engine on opts.Root, after clearing what a killed one left
 // there. One process at a time uses a root: a second one waits. What the
-// machine lacks is an *engine.EnvironmentError.
+// machine lacks is an *engine.EnvironmentError. Until it is closed, the
+// process's temporary directory (TMPDIR) lies in the root; so open one engine
+// in a process at a time.
 func Open(ctx context.Context, opts Options) (engine.Engine, error) {
 	root, err := prepareRoot(opts.Root)
 	if err != nil {

@@ -70,10 +70,8 @@ func (b *container) attempt(ctx, whole context.Context) (bool, error) {
 	stdinReader, stdin := io.Pipe()
 	stdout, stdoutWriter := io.Pipe()
 	complaint := newTail(4 << 10)
-	proc, err := b.Start(whole, gateway.StartRequest{
-		Args: b.job.Probe.Args, Env: b.job.Env, Cwd: "/", User: "0:0",
-		Stdin: stdinReader, Stdout: stdoutWriter, Stderr: complaint,
-	})
+	proc, err := b.start(whole, gateway.StartRequest{Args: b.job.Probe.Args, Env: b.job.Env, Cwd: "/", User: "0:0"},
+		&streams{stdin: stdinReader, stdout: stdoutWriter, stderr: complaint})
 	if err != nil {
 		return false, fmt.Errorf("starting the probe: %w", err)
 	}

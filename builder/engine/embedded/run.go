@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"runtime"
 	"strings"
 	"syscall"
@@ -54,7 +53,7 @@ func (e *Engine) Run(ctx context.Context, run engine.Run) (*engine.RunResult, er
 	// the build is not cancelled; what waits in it sees ctx.
 	_, err = e.daemon.client.Build(context.WithoutCancel(ctx), opt, product,
 		func(whole context.Context, c gateway.Client) (*gateway.Result, error) {
-			result, err = runInside(ctx, whole, c, run, platform)
+			result, err = e.runInside(ctx, whole, c, run)
 			return gateway.NewResult(), err
 		}, nil)
 	switch {
@@ -67,12 +66,13 @@ func (e *Engine) Run(ctx context.Context, run engine.Run) (*engine.RunResult, er
 }
 
 // runInside makes a container, runs it and takes it away, also when ctx has ended.
-func runInside(ctx, whole context.Context, c gateway.Client, run engine.Run, platform ocispec.Platform) (*engine.RunResult, error) {
-	box, err := newContainer(ctx, c, run, platform)
+func (e *Engine) runInside(ctx, whole context.Context, c gateway.Client, run engine.Run) (*engine.RunResult, error) {
+	box, err := newContainer(ctx, c, run)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = box.Release(whole) }() // its error is the exit status of the process, which is known
+	box.executor = e.daemon.executor
 	return box.run(ctx, whole)
 }
 
@@ -118,11 +118,16 @@ func readJSON(ctx context.Context, store content.Store, desc ocispec.Descriptor,
 // container is a container of an image.
 type container struct {
 	gateway.Container
-	job engine.Run
+	job      engine.Run
+	executor *localExecutor
 }
 
 // newContainer unpacks the images of a run, which ctx may end, and puts a container together.
-func newContainer(ctx context.Context, c gateway.Client, job engine.Run, platform ocispec.Platform) (*container, error) {
+func newContainer(ctx context.Context, c gateway.Client, job engine.Run) (*container, error) {
+	platform, err := imagePlatform(ctx, job)
+	if err != nil {
+		return nil, err
+	}
 	root, err := unpack(ctx, c, "image", job.Image, platform)
 	if err != nil {
 		return nil, err
@@ -164,10 +169,11 @@ func unpack(ctx context.Context, c gateway.Client, name string, desc ocispec.Des
 // ends. The processes themselves live in whole.
 func (b *container) run(ctx, whole context.Context) (*engine.RunResult, error) {
 	stdout, stderr := newTail(outputLimit), newTail(outputLimit)
-	main, err := b.Start(whole, gateway.StartRequest{
-		Args: b.job.Args, Env: b.job.Env, User: b.job.User, Cwd: b.job.Cwd,
-		Stdin: io.NopCloser(bytes.NewReader(b.job.Stdin)), Stdout: stdout, Stderr: stderr,
-	})
+	io := &streams{stdout: stdout, stderr: stderr}
+	if len(b.job.Stdin) > 0 {
+		io.stdin = newInput(b.job.Stdin)
+	}
+	main, err := b.start(whole, gateway.StartRequest{Args: b.job.Args, Env: b.job.Env, User: b.job.User, Cwd: b.job.Cwd}, io)
 	if err != nil {
 		return nil, fmt.Errorf("starting %q: %w", b.job.Args, err)
 	}

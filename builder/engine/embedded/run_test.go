@@ -30,6 +30,7 @@ func TestRun(t *testing.T) {
 		{name: "largest status", args: []string{"exit", "255"}, exit: 255},
 		{name: "output", args: []string{"print", "to out", "to err"}, stdout: "to out\n", stderr: "to err\n"},
 		{name: "input", args: []string{"cat"}, in: "some input\n", stdout: "some input\n"},
+		{name: "input that nobody reads", args: []string{"exit", "4"}, in: strings.Repeat("x", 1<<20), exit: 4},
 		{name: "no input", args: []string{"cat"}},
 		{name: "user, directory and environment", args: []string{"whoami"}, user: "web", cwd: "/etc", stdout: "101 102 /etc value\n"},
 		{name: "log is standard output", args: []string{"append", "/log", "logged"}, stdout: "logged\n"},
@@ -45,7 +46,7 @@ func TestRun(t *testing.T) {
 				t.Fatal(err)
 			}
 			if res.Exit != c.exit || string(res.Stdout) != c.stdout || string(res.Stderr) != c.stderr || res.TimedOut {
-				t.Errorf("got %d, %q, %q, timed out %v; want %d, %q, %q", res.Exit, res.Stdout, res.Stderr, res.TimedOut, c.exit, c.stdout, c.stderr)
+				t.Errorf("got %d, %.200q, %.200q, timed out %v; want %d, %q, %q", res.Exit, res.Stdout, res.Stderr, res.TimedOut, c.exit, c.stdout, c.stderr)
 			}
 		})
 	}
@@ -139,7 +140,7 @@ func TestProbe(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			res, err := e.Run(context.Background(), engine.Run{
-				Name: c.name, Image: f.target, Store: f.store, Args: []string{"/tool", "serve", ":80", c.delay}, Timeout: 4 * time.Second,
+				Name: c.name, Image: f.target, Store: f.store, Args: []string{"/tool", "serve", ":80", c.delay}, Timeout: 2500 * time.Millisecond,
 				Probe: &engine.Probe{Mount: f.host, MountPath: "/.probe", Args: []string{"/.probe/tool", "connect", c.address}, Attempt: askServer},
 			})
 			if err != nil {
@@ -167,6 +168,31 @@ func TestProbeOfAServerThatEnds(t *testing.T) {
 	}
 	if res.Probed || res.TimedOut || res.Exit != 4 || res.ProbeErr == nil {
 		t.Errorf("got %+v", res)
+	}
+}
+
+// A probe whose process ends at once must not disturb the main process, whatever is written to it.
+func TestProbeThatEndsAtOnce(t *testing.T) {
+	f := need(t)
+	e := open(t, Options{})
+	attempts := 0
+	res, err := e.Run(context.Background(), engine.Run{
+		Name: "ends", Image: f.target, Store: f.store, Args: []string{"/tool", "stubborn"}, Timeout: 10 * time.Second,
+		Probe: &engine.Probe{
+			Mount: f.host, MountPath: "/.probe", Args: []string{"/.probe/tool", "exit", "1"},
+			Attempt: func(_ context.Context, stdin io.WriteCloser, stdout io.Reader) (bool, error) {
+				attempts++
+				_, err := io.Copy(io.Discard, stdout)
+				_, _ = stdin.Write(make([]byte, 1<<16)) // too late
+				return attempts == 4, err
+			},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !res.Probed || attempts != 4 || string(res.Stdout) != "ready\n" {
+		t.Errorf("got %+v after %d attempts", res, attempts)
 	}
 }
 

@@ -25,7 +25,6 @@ import (
 	"github.com/moby/buildkit/executor/oci"
 	"github.com/moby/buildkit/executor/resources"
 	"github.com/moby/buildkit/executor/runcexecutor"
-	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 	snapshot "github.com/moby/buildkit/snapshot/containerd"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/db/boltutil"
@@ -49,7 +48,9 @@ const (
 // newWorker assembles BuildKit's runc worker. BuildKit's own constructor is
 // not used because it also makes a certificate authority for its network
 // proxy, an RSA key at every start, which a board feels in seconds.
-func newWorker(ctx context.Context, opts Options) (*base.Worker, error) {
+//
+// It executes through local, and sets what is behind it.
+func newWorker(ctx context.Context, opts Options, local *localExecutor) (*base.Worker, error) {
 	name, snapshotter := chooseSnapshotter(opts)
 	dir := filepath.Join(opts.Root, "runc-"+name)
 	if err := os.MkdirAll(dir, 0o711); err != nil {
@@ -59,7 +60,7 @@ func newWorker(ctx context.Context, opts Options) (*base.Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watching cgroups: %w", err)
 	}
-	exec, err := newExecutor(opts.Root, filepath.Join(dir, executorDir), monitor)
+	local.Executor, err = newExecutor(opts.Root, filepath.Join(dir, executorDir), monitor)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func newWorker(ctx context.Context, opts Options) (*base.Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt.Executor = exec
+	opt.Executor = local
 	opt.ResourceMonitor = monitor
 	opt.NetworkProviders = noNetwork()
 	opt.MountPoolRoot = filepath.Join(dir, cacheMounts)
@@ -181,23 +182,5 @@ func newExecutor(root, dir string, monitor *resources.Monitor) (executor.Executo
 	if err != nil {
 		return nil, fmt.Errorf("preparing runc: %w", err)
 	}
-	return probeExecutor{exec}, nil
-}
-
-// probeExecutor keeps a container alive when a second process in it fails:
-// BuildKit's gateway takes the exit of any process of a container with a
-// status other than 0 as the end of the container, but a probe fails until the
-// main process is ready.
-type probeExecutor struct {
-	executor.Executor
-}
-
-// Exec runs a second process; its exit status is nobody's concern.
-func (p probeExecutor) Exec(ctx context.Context, id string, process executor.ProcessInfo) error {
-	err := p.Executor.Exec(ctx, id, process)
-	var exit *gatewaypb.ExitError
-	if errors.As(err, &exit) {
-		return nil
-	}
-	return err
+	return exec, nil
 }

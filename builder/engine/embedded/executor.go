@@ -1,0 +1,106 @@
+//go:build linux
+
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/moby/buildkit/executor"
+	resources "github.com/moby/buildkit/executor/resources/types"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/identity"
+)
+
+// streamsVariable is how a process that is started through BuildKit's gateway
+// names its streams to the executor. The process itself does not see it.
+const streamsVariable = "RISCV_BUILD_STREAMS="
+
+// streams are the standard streams of a process.
+type streams struct {
+	stdin          io.ReadCloser // nil: nothing
+	stdout, stderr io.WriteCloser
+}
+
+// localExecutor executes what BuildKit tells it to, with two differences that
+// the gateway's containers need. Their streams lead straight to this process:
+// over the gateway, a byte written to the standard input of a process that has
+// just ended breaks the connection to all processes. And a second process that
+// fails does not end its container, because a probe fails until the server is ready.
+type localExecutor struct {
+	executor.Executor
+
+	mu    sync.Mutex
+	known map[string]*streams
+}
+
+func newLocalExecutor() *localExecutor { return &localExecutor{known: map[string]*streams{}} }
+
+// start starts a process of the container with streams of this process.
+func (b *container) start(ctx context.Context, req gateway.StartRequest, s *streams) (gateway.ContainerProcess, error) {
+	id := identity.NewID()
+	b.executor.mu.Lock()
+	b.executor.known[id] = s
+	b.executor.mu.Unlock()
+	req.Env = append([]string{streamsVariable + id}, req.Env...)
+	proc, err := b.Start(ctx, req)
+	if err != nil {
+		b.executor.take([]string{streamsVariable + id})
+	}
+	return proc, err
+}
+
+// take finds the streams that an environment names, nil when it names none,
+// and gives the environment without the name.
+func (l *localExecutor) take(env []string) (*streams, []string) {
+	var found *streams
+	var rest []string
+	for _, v := range env {
+		id, ok := strings.CutPrefix(v, streamsVariable)
+		if !ok {
+			rest = append(rest, v)
+			continue
+		}
+		l.mu.Lock()
+		found = l.known[id]
+		delete(l.known, id)
+		l.mu.Unlock()
+	}
+	return found, rest
+}
+
+func (l *localExecutor) connect(process *executor.ProcessInfo) {
+	s, env := l.take(process.Meta.Env)
+	if s == nil {
+		return
+	}
+	process.Meta.Env = env
+	process.Stdin, process.Stdout, process.Stderr = s.stdin, s.stdout, s.stderr
+}
+
+// Run runs a container.
+func (l *localExecutor) Run(ctx context.Context, id string, root executor.Mount, mounts []executor.Mount, process executor.ProcessInfo, started chan<- struct{}) (resources.Recorder, error) {
+	l.connect(&process)
+	return l.Executor.Run(ctx, id, root, mounts, process, started)
+}
+
+// Exec runs a second process in a container. How it ends is told by what it
+// writes: an error would end the container.
+func (l *localExecutor) Exec(ctx context.Context, id string, process executor.ProcessInfo) error {
+	l.connect(&process)
+	if err := l.Executor.Exec(ctx, id, process); err != nil && process.Stderr != nil {
+		_, _ = io.WriteString(process.Stderr, err.Error()+"\n") // kept in memory; cannot fail
+	}
+	return nil
+}
+
+// input is a standard input that is known beforehand.
+type input struct{ *bytes.Reader }
+
+func newInput(b []byte) input { return input{bytes.NewReader(b)} }
+
+// Close does nothing.
+func (input) Close() error { return nil }
