@@ -53,4 +53,5 @@ provision-demo provision-test: provision-%: build
 	tests/provision.sh $* $(CURDIR)/$(BIN)
 
 clean:
+	-chmod -R u+w .cache 2>/dev/null
 	rm -rf bin .cache

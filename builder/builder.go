@@ -6,6 +6,8 @@ package builder
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -73,6 +75,10 @@ type Builder struct {
 
 // New opens the content store of a state directory.
 func New(cfg Config) (*Builder, error) {
+	// What a killed run left half-done; the caller holds the lock.
+	if err := os.RemoveAll(filepath.Join(cfg.StateDir, "tmp")); err != nil {
+		return nil, fmt.Errorf("clearing the state directory %q: %w", cfg.StateDir, err)
+	}
 	store, err := fetch.Open(filepath.Join(cfg.StateDir, "content"))
 	if err != nil {
 		return nil, err

@@ -137,10 +137,14 @@ func (b *Builder) solve(ctx context.Context, p *plan, def []byte, out string) (s
 	}
 	b.cfg.Display.Verbose("%s: engine %s, worker %s, %s; riscv64 code by %s; %d jobs", p.req.Recipe.Name, info.Name, info.Worker,
 		info.Platform.Architecture, info.Emulator, b.cfg.Jobs)
+	progress := b.cfg.Display.Progress(p.req.Recipe.Name)
+	if c, ok := progress.(io.Closer); ok {
+		defer c.Close() // notices wait behind a live display
+	}
 	return info.Name, eng.Solve(ctx, engine.Job{
 		Name: p.req.Recipe.Name, Definition: def, Store: b.store.Content(), Output: out, NoCache: p.req.NoCache,
 		Secrets:  map[string][]byte{graph.JobsSecret: []byte(strconv.Itoa(b.cfg.Jobs))},
-		Progress: b.cfg.Display.Progress(p.req.Recipe.Name),
+		Progress: progress,
 	})
 }
 

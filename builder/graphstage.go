@@ -16,6 +16,7 @@ import (
 // that its result may need at run time.
 type graphs struct {
 	definition []byte
+	tools      []rootLayer // the toolchain
 	libraries  []rootLayer
 	librarySet string // name of the locked set that these come from
 }
@@ -33,13 +34,13 @@ func (b *Builder) graph(ctx context.Context, p *plan) (*graphs, error) {
 	var tools []rootLayer
 	both, bctx := errgroup.WithContext(ctx)
 	both.Go(func() (err error) {
-		tools, err = b.stack(bctx, p, shared, own, rootfs.Spec{Purpose: rootfs.Toolchain})
+		tools, err = b.stack(bctx, p, stackPlan{shared, own, rootfs.Spec{Purpose: rootfs.Toolchain}})
 		return err
 	})
 	if p.mode == graph.Cross {
 		g.librarySet = "sysroot/" + r.Name
 		both.Go(func() (err error) {
-			g.libraries, err = b.stack(bctx, p, "sysroot"+suffix(r), g.librarySet, rootfs.Spec{Purpose: rootfs.Sysroot})
+			g.libraries, err = b.stack(bctx, p, stackPlan{"sysroot" + suffix(r), g.librarySet, rootfs.Spec{Purpose: rootfs.Sysroot}})
 			return err
 		})
 	}
@@ -49,11 +50,12 @@ func (b *Builder) graph(ctx context.Context, p *plan) (*graphs, error) {
 	if p.mode != graph.Cross {
 		g.libraries, g.librarySet = tools, own
 	}
-	return g, b.marshal(ctx, p, g, in, tools)
+	g.tools = tools
+	return g, b.marshal(ctx, p, g, in)
 }
 
 // marshal makes the images that the graph loads, and the graph.
-func (b *Builder) marshal(ctx context.Context, p *plan, g *graphs, in graph.Input, tools []rootLayer) error {
+func (b *Builder) marshal(ctx context.Context, p *plan, g *graphs, in graph.Input) error {
 	glue, err := b.glueLayer(ctx, p.mode)
 	if err != nil {
 		return err
@@ -63,7 +65,7 @@ func (b *Builder) marshal(ctx context.Context, p *plan, g *graphs, in graph.Inpu
 			return err
 		}
 	}
-	if in.Toolchain, err = b.rootImage(ctx, p.host.Architecture, append(images(tools), glue)); err != nil {
+	if in.Toolchain, err = b.rootImage(ctx, p.host.Architecture, append(images(g.tools), glue)); err != nil {
 		return err
 	}
 	if in.Sources, in.Unpack, err = b.sourceImage(ctx, p); err != nil {
@@ -77,20 +79,20 @@ func (b *Builder) marshal(ctx context.Context, p *plan, g *graphs, in graph.Inpu
 }
 
 // stack makes the layers of a shared set and of a recipe's own on top of it.
-func (b *Builder) stack(ctx context.Context, p *plan, shared, own string, s rootfs.Spec) ([]rootLayer, error) {
-	low, err := p.packages(shared)
+func (b *Builder) stack(ctx context.Context, p *plan, st stackPlan) ([]rootLayer, error) {
+	low, err := p.packages(st.shared)
 	if err != nil {
 		return nil, err
 	}
-	all, err := p.packages(own)
+	all, err := p.packages(st.own)
 	if err != nil {
 		return nil, err
 	}
 	var out []rootLayer
-	for i, spec := range stacked(low, all, s) {
-		note := shared
+	for i, spec := range stacked(low, all, st.spec) {
+		note := st.shared
 		if i > 0 {
-			note = own
+			note = st.own
 		}
 		l, err := b.packageLayer(ctx, p, note, spec)
 		if err != nil {

@@ -53,23 +53,26 @@ type localError struct{ err error }
 func (e *localError) Error() string { return e.err.Error() }
 func (e *localError) Unwrap() error { return e.err }
 
+// subject is what an operation was about.
+type subject struct{ op, repository, object string }
+
 // fail makes the error of an operation. The end of the caller's context and
 // errors of reading the image stay what they are.
-func (ep *endpoint) fail(ctx context.Context, op, repository, object string, err error) error {
+func (ep *endpoint) fail(ctx context.Context, at subject, err error) error {
 	if cause := ctx.Err(); cause != nil {
-		return fmt.Errorf("%s %q of repository %q at registry %q: %w", op, object, repository, ep.host, cause)
+		return fmt.Errorf("%s %q of repository %q at registry %q: %w", at.op, at.object, at.repository, ep.host, cause)
 	}
 	var here *localError
 	if errors.As(err, &here) {
-		return fmt.Errorf("%s %q: %w: the image is damaged, build it again", op, object, here)
+		return fmt.Errorf("%s %q: %w: the image is damaged, build it again", at.op, at.object, here)
 	}
-	e := &Error{Op: op, Registry: ep.host, Repository: repository, Object: object}
-	e.Err, e.Advice = ep.explain(err)
+	e := &Error{Op: at.op, Registry: ep.host, Repository: at.repository, Object: at.object}
+	e.Advice, e.Err = ep.explain(err)
 	return e
 }
 
 // explain gives the cause without the wrapping of the libraries, and advice.
-func (ep *endpoint) explain(err error) (error, string) {
+func (ep *endpoint) explain(err error) (string, error) {
 	var (
 		account *accountError
 		plain   *plainError
@@ -77,23 +80,23 @@ func (ep *endpoint) explain(err error) (error, string) {
 	)
 	switch {
 	case errors.As(err, &account):
-		return account, account.advice()
+		return account.advice(), account
 	case errors.As(err, &plain):
-		return plain, plain.advice()
+		return plain.advice(), plain
 	case errors.Is(err, auth.ErrBasicCredentialNotFound):
-		return errors.New("401 Unauthorized: no credentials are known for it"), ep.login()
+		return ep.login(), errors.New("401 Unauthorized: no credentials are known for it")
 	case errors.As(err, &resp):
-		return statusError{resp}, ep.statusAdvice(resp)
+		return ep.statusAdvice(resp), statusError{resp}
 	case errors.Is(err, errdef.ErrNotFound):
-		return errors.New("404 Not Found"), "check repository and tag, and that the address is a registry's"
+		return "check repository and tag, and that the address is a registry's", errors.New("404 Not Found")
 	case errors.Is(err, errStall):
-		return err, "check the network and the registry, then push again: what it has is not sent again"
+		return "check the network and the registry, then push again: what it has is not sent again", err
 	}
 	return ep.connection(err)
 }
 
 // connection explains what went wrong below HTTP.
-func (ep *endpoint) connection(err error) (error, string) {
+func (ep *endpoint) connection(err error) (string, error) {
 	var (
 		requested *url.Error
 		authority x509.UnknownAuthorityError
@@ -107,19 +110,19 @@ func (ep *endpoint) connection(err error) (error, string) {
 	}
 	switch {
 	case errors.As(err, &authority):
-		return authority, "name its CA's certificate in the settings of this registry"
+		return "name its CA's certificate in the settings of this registry", authority
 	case errors.As(err, &name):
-		return name, "use a name that stands in its certificate"
+		return "use a name that stands in its certificate", name
 	case errors.As(err, &invalid):
-		return invalid, "check the clock of this machine and the certificate's dates"
+		return "check the clock of this machine and the certificate's dates", invalid
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
-		return err, fmt.Sprintf("the registry speaks plain HTTP: write http://%s", ep.host)
+		return fmt.Sprintf("the registry speaks plain HTTP: write http://%s", ep.host), err
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return err, "nothing listens there: start the registry, or correct the port"
+		return "nothing listens there: start the registry, or correct the port", err
 	case errors.As(err, &dns):
-		return err, "the name is unknown here: correct it, or check the name server"
+		return "the name is unknown here: correct it, or check the name server", err
 	}
-	return err, "check the network and the registry, then try again"
+	return "check the network and the registry, then try again", err
 }
 
 // statusError is a registry's refusal, with its own words.

@@ -171,7 +171,7 @@ func (d *download) fail(ctx context.Context, op, object string, err error) error
 	if ctx.Err() == nil && errors.As(err, &here) {
 		return fmt.Errorf("%s %q of %q: storing it: %w: check the disk of the state directory", op, object, d.ref, here)
 	}
-	return d.ep.fail(ctx, op, d.ref.repository, object, err)
+	return d.ep.fail(ctx, subject{op, d.ref.repository, object}, err)
 }
 
 // choose takes the linux/riscv64 image out of an index.

@@ -159,7 +159,7 @@ func (u *upload) content(ctx context.Context) error {
 
 // fail names what was done with what where; the caller's end stays what it is.
 func (u *upload) fail(ctx context.Context, op, object string, err error) error {
-	return u.ep.fail(ctx, op, u.place.repository, object, err)
+	return u.ep.fail(ctx, subject{op, u.place.repository, object}, err)
 }
 
 // readManifest reads the image's manifest and verifies it.

@@ -55,8 +55,8 @@ func (j *judge) isa(p string, e *ELF) {
 			return
 		}
 		j.report.ISA = append(j.report.ISA, set.String())
-		j.within(p, "isa", set, "is built for "+set.String(),
-			"build it with -march="+j.march()+", or add a check.allow if it chooses at run time")
+		j.within(p, "isa", set, [2]string{"is built for " + set.String(),
+			"build it with -march=" + j.march() + ", or add a check.allow if it chooses at run time"})
 	}
 	if e.GoISA != "" {
 		set, err := parseISA(e.GoISA)
@@ -65,14 +65,16 @@ func (j *judge) isa(p string, e *ELF) {
 			return
 		}
 		j.report.ISA = append(j.report.ISA, e.GoISA)
-		j.within(p, "goriscv64", set, fmt.Sprintf("was built by %s with GORISCV64=%s", e.Go, e.GoISA), "build it with GORISCV64=rva20u64")
+		j.within(p, "goriscv64", set, [2]string{fmt.Sprintf("was built by %s with GORISCV64=%s", e.Go, e.GoISA), "build it with GORISCV64=rva20u64"})
 	}
 }
 
 // march is the profile as a compiler takes it.
 func (j *judge) march() string { return strings.ToLower(j.opt.Profile) }
 
-func (j *judge) within(p, rule string, set isa, what, do string) {
+// within refuses a set of extensions beyond the profile; say is what the file
+// does and what its maker can do about it.
+func (j *judge) within(p, rule string, set isa, say [2]string) {
 	more := set.beyond(j.profile)
 	if len(more) == 0 {
 		return
@@ -80,7 +82,7 @@ func (j *judge) within(p, rule string, set isa, what, do string) {
 	if j.allowed(p, func(a *allow) bool { return len(set.beyond(j.profile.with(a.isa))) == 0 }) {
 		return
 	}
-	j.bad(p, rule, fmt.Sprintf("%s; %s has no %s", what, j.opt.Profile, strings.Join(more, ", ")), do)
+	j.bad(p, rule, fmt.Sprintf("%s; %s has no %s", say[0], j.opt.Profile, strings.Join(more, ", ")), say[1])
 }
 
 // flags checks e_flags, which the kernel and the loader go by, against the
@@ -105,10 +107,10 @@ func (j *judge) flags(p string, e *ELF) {
 		j.bad(p, "float-abi", "uses the ABI for 16 registers (RVE)", "build it with -mabi=lp64d")
 	}
 	if e.Flags&flagRVC != 0 && !j.profile["c"] && !j.profile["zca"] {
-		j.within(p, "isa", isa{"c": true}, "has compressed instructions", "build it with -march="+j.march())
+		j.within(p, "isa", isa{"c": true}, [2]string{"has compressed instructions", "build it with -march=" + j.march()})
 	}
 	if e.Flags&flagTSO != 0 {
-		j.within(p, "isa", isa{"ztso": true}, "relies on total store ordering", "build it with -march="+j.march())
+		j.within(p, "isa", isa{"ztso": true}, [2]string{"relies on total store ordering", "build it with -march=" + j.march()})
 	}
 }
 

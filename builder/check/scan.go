@@ -129,7 +129,7 @@ func entryOf(hdr *tar.Header) (Entry, bool) {
 	e := Entry{Path: p, Mode: hdr.Mode & 0o7777, UID: hdr.Uid, GID: hdr.Gid}
 	_, e.Caps = hdr.PAXRecords["SCHILY.xattr.security.capability"]
 	switch hdr.Typeflag {
-	case tar.TypeReg, tar.TypeRegA, tar.TypeGNUSparse, tar.TypeCont: //nolint:staticcheck // old tars hold TypeRegA
+	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont: // the reader gives an old tar's files as TypeReg
 		e.Type, e.Size = TypeFile, hdr.Size
 	case tar.TypeDir:
 		e.Type = TypeDir

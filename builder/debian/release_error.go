@@ -29,7 +29,7 @@ const (
 
 var kinds = map[Kind]struct{ what, advice string }{
 	NotYetValid:  {"is dated in the future", "set the clock of this machine (boards without a battery clock start in the past)"},
-	Expired:      {"has expired", "use a mirror that is in sync (--mirror), or accept it with allow_expired = true in [debian]"},
+	Expired:      {"has expired", "use a mirror that is in sync (--mirror), or accept it with allow_expired = true in [debian] or --allow-expired"},
 	BadSignature: {"has no valid signature", "do not use this mirror; if the archive has new keys, name its keyring with --keyring"},
 	Unsigned:     {"is not signed", "check that the URL is a Debian archive and that no proxy or login page answers for it"},
 	HashMismatch: {"has the wrong content", "the mirror is in the middle of a sync or alters files: try again later or name another mirror with --mirror"},

@@ -131,7 +131,9 @@ func TestArtifacts(t *testing.T) {
 
 func TestMissingArtifacts(t *testing.T) {
 	tree, err := Artifacts(context.Background(), installed(t), ArtifactOptions{Paths: []string{"/usr/sbin/nginx", "/bin"}})
-	defer tree.Close()
+	if tree != nil {
+		defer tree.Close()
+	}
 	if err == nil || !strings.Contains(err.Error(), "/usr/sbin/nginx") || strings.Contains(err.Error(), "/bin,") {
 		t.Errorf("got %v", err)
 	}

@@ -18,6 +18,6 @@ func Identify(context.Context) (engine.Info, error) { return engine.Info{}, need
 func needsLinux() error {
 	return &engine.EnvironmentError{
 		What: "the embedded engine needs Linux, and this is " + runtime.GOOS,
-		Do:   "choose a BuildKit elsewhere with --engine, for example --engine docker://",
+		Do:   "build on a Linux machine or on the board; everything but building works here",
 	}
 }

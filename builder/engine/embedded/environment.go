@@ -19,13 +19,13 @@ func checkEnvironment() error {
 	if uid := os.Geteuid(); uid != 0 {
 		return &engine.EnvironmentError{
 			What: fmt.Sprintf("the embedded engine mounts and starts containers, which user %d may not", uid),
-			Do:   "run it as root (sudo), or choose a running BuildKit with --engine",
+			Do:   "run it as root (sudo)",
 		}
 	}
 	if _, err := exec.LookPath(runcName); err != nil {
 		return &engine.EnvironmentError{
 			What: "the program runc is not installed",
-			Do:   "install the package runc (`apt-get install runc`), or choose a running BuildKit with --engine",
+			Do:   "install the package runc (`apt-get install runc`)",
 		}
 	}
 	groups, err := cgroupMounts()

@@ -128,7 +128,7 @@ func newContainer(ctx context.Context, c gateway.Client, job engine.Run) (*conta
 	if err != nil {
 		return nil, err
 	}
-	root, err := unpack(ctx, c, "image", job.Image, platform)
+	root, err := unpack(ctx, c, "image@"+job.Image.Digest.String(), platform)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func newContainer(ctx context.Context, c gateway.Client, job engine.Run) (*conta
 		Mounts:   []gateway.Mount{{Dest: "/", MountType: pb.MountType_BIND, Ref: root}},
 	}
 	if job.Probe != nil {
-		ref, err := unpack(ctx, c, "probe", job.Probe.Mount, platform)
+		ref, err := unpack(ctx, c, "probe@"+job.Probe.Mount.Digest.String(), platform)
 		if err != nil {
 			return nil, err
 		}
@@ -151,9 +151,9 @@ func newContainer(ctx context.Context, c gateway.Client, job engine.Run) (*conta
 	return &container{Container: box, job: job}, nil
 }
 
-// unpack makes an image of the job's store a file tree.
-func unpack(ctx context.Context, c gateway.Client, name string, desc ocispec.Descriptor, p ocispec.Platform) (gateway.Reference, error) {
-	ref := engine.StoreName + "/" + name + "@" + desc.Digest.String()
+// unpack makes an image of the job's store, NAME@DIGEST, a file tree.
+func unpack(ctx context.Context, c gateway.Client, name string, p ocispec.Platform) (gateway.Reference, error) {
+	ref := engine.StoreName + "/" + name
 	def, err := llb.OCILayout(ref, llb.OCIStore("", engine.StoreName), llb.Platform(p)).Marshal(ctx, llb.Platform(p))
 	if err != nil {
 		return nil, fmt.Errorf("naming image %q: %w", ref, err)
