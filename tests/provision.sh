@@ -45,6 +45,9 @@ test)
 	want containerd containerd
 	want ctr containerd
 	want iptables iptables # dockerd wants it
+	want ip iproute2
+	want mkfs.ext4 e2fsprogs
+	want nsenter util-linux
 	;;
 *)
 	say "there is no level \"$level\": use demo or test"
