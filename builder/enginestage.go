@@ -62,7 +62,7 @@ func (b *Builder) engine(ctx context.Context, p *plan, g *graphs) (*built, error
 
 // imageKey is a digest over everything that decides an image.
 func (b *Builder) imageKey(p *plan, g *graphs) string {
-	parts := []string{digest.FromBytes(g.definition).String(), p.req.Recipe.InputDigest(b.cfg.Version), p.date.String()}
+	parts := []string{artifactFormat, compressFormat, digest.FromBytes(g.definition).String(), p.req.Recipe.InputDigest(b.cfg.Version), p.date.String()}
 	for _, set := range []string{"base/" + p.req.Recipe.Image.Base + suffix(p.req.Recipe), "image/" + p.req.Recipe.Name, g.librarySet} {
 		if s, ok := p.lock.Set(set); ok {
 			parts = append(parts, s.Packages...)
@@ -85,6 +85,9 @@ func (b *Builder) open(ctx context.Context, e imageEntry) (*built, error) {
 	return &built{desc: e.Desc, manifest: m, config: c, engine: e.Engine}, nil
 }
 
+// artifactFormat changes when the same install tree gives another layer.
+const artifactFormat = "2"
+
 // artifactEntry is what the cache keeps of a solved graph.
 type artifactEntry struct {
 	Layer  image.Layer `json:"layer"`
@@ -98,7 +101,7 @@ func (b *Builder) artifacts(ctx context.Context, p *plan, g *graphs) (*image.Lay
 	}
 	r := p.req.Recipe
 	opt := image.ArtifactOptions{Paths: r.Build.Artifacts, Setuid: r.Image.Setuid, Merged: r.Image.Base != "scratch"}
-	k := key("artifacts", digest.FromBytes(g.definition).String(), strings.Join(opt.Paths, "\n"), strings.Join(opt.Setuid, "\n"), strconv.FormatBool(opt.Merged))
+	k := key("artifacts", artifactFormat, digest.FromBytes(g.definition).String(), strings.Join(opt.Paths, "\n"), strings.Join(opt.Setuid, "\n"), strconv.FormatBool(opt.Merged))
 	var e artifactEntry
 	if !p.req.NoCache && b.cache.get(k, &e) && b.has(ctx, e.Layer.Desc.Digest) {
 		b.cfg.Display.Verbose("%s: graph unchanged, its result is in the store", r.Name)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/riscv-build/riscv-build/builder/debian"
 	"github.com/riscv-build/riscv-build/builder/debian/rootfs"
@@ -61,8 +62,9 @@ func newBench(t *testing.T, name string) *bench {
 	return &bench{t: t, recipe: r, lock: l, store: store}
 }
 
-// script is what is run on a side: unpack, and the steps, each timed.
-func (b *bench) script() (unpack, build string) {
+// script is what is run on a side: unpack, and the steps, each timed. triplet is
+// that of the machine whose compiler it is.
+func (b *bench) script(triplet string) (unpack, build string) {
 	b.t.Helper()
 	rec, _ := b.lock.Recipe(b.recipe.Name)
 	var files []graph.SourceFiles
@@ -78,25 +80,29 @@ func (b *bench) script() (unpack, build string) {
 		patches = append(patches, path.Base(p))
 	}
 	tmpl, _ := templates.Lookup(b.recipe.Build.Template)
-	steps, err := tmpl.Steps(b.recipe.Build, templates.Target{Host: graph.Triplet, Triplet: graph.Triplet})
+	steps, err := tmpl.Steps(b.recipe.Build, templates.Target{Host: triplet, Triplet: triplet})
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	var out strings.Builder
-	for _, kv := range b.env() {
+	for _, kv := range b.env(triplet) {
 		fmt.Fprintf(&out, "export %s='%s'\n", kv[0], kv[1])
 	}
 	for _, s := range steps {
 		fmt.Fprintf(&out, "echo step %s $(date +%%s%%N)\n(cd /src/%s\n%s)\n", s.Name, b.recipe.Build.Dir, s.Script)
 	}
 	out.WriteString("echo step end $(date +%s%N)\n")
-	return "set -e\n" + graph.UnpackScript(files, patches), "set -e\n" + out.String()
+	build = "set -e\n" + out.String()
+	if triplet != graph.Triplet {
+		build = strings.ReplaceAll(build, "-msave-restore", "") // RISC-V's alone
+	}
+	return "set -e\n" + graph.UnpackScript(files, patches), build
 }
 
-func (b *bench) env() [][2]string {
+func (b *bench) env(triplet string) [][2]string {
 	m := map[string]string{"CC": "gcc", "CXX": "g++", "CPP": "cpp", "AR": "ar", "RANLIB": "ranlib", "STRIP": "strip", "NM": "nm", "LD": "ld",
 		"OBJCOPY": "objcopy", "PKG_CONFIG": "pkg-config", "HOSTCC": "gcc", "JOBS": strconv.Itoa(benchJobs), "DESTDIR": "/out", "SYSROOT": "",
-		"TRIPLET": graph.Triplet, "BUILD_TRIPLET": graph.Triplet, "LC_ALL": "C.UTF-8", "HOME": "/tmp", "SOURCE_DATE_EPOCH": "0"}
+		"TRIPLET": triplet, "BUILD_TRIPLET": triplet, "LC_ALL": "C.UTF-8", "HOME": "/tmp", "SOURCE_DATE_EPOCH": "0"}
 	for k, v := range b.recipe.Build.Env {
 		m[k] = v
 	}
@@ -203,7 +209,7 @@ func (b *bench) native() map[string]float64 {
 	}
 	must(b.t, "tar", "-xf", dir+".tar", "-C", dir)
 	b.sources(filepath.Join(dir, "sources"))
-	unpack, build := b.script()
+	unpack, build := b.script(graph.HostTriplet(ocispec.Platform{Architecture: "amd64"}))
 	for _, d := range []string{"src", "out", "tmp"} {
 		os.MkdirAll(filepath.Join(dir, d), 0o755)
 	}
@@ -228,7 +234,7 @@ func (b *bench) emulated(c client) map[string]float64 {
 	image := "riscv64-root-" + b.recipe.Name
 	must(b.t, d.program, append(slices.Clone(d.global), "import", "--platform", "linux/riscv64", dir+".tar", image)...)
 	b.sources(filepath.Join(dir, "sources"))
-	unpack, build := b.script()
+	unpack, build := b.script(graph.Triplet)
 	write(b.t, filepath.Join(dir, "unpack"), "mkdir -p /src /out /tmp\n"+unpack)
 	write(b.t, filepath.Join(dir, "build"), build)
 	write(b.t, filepath.Join(dir, "Dockerfile"), "FROM "+image+"\nCOPY . /\nRUN /bin/sh /unpack\nRUN /bin/sh /build\n")

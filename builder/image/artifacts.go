@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -37,9 +38,10 @@ func Artifacts(ctx context.Context, dir string, opt ArtifactOptions) (*Tree, err
 		}
 	}
 	out := &Tree{entries: map[string]*Entry{}, closers: full.closers}
+	parents := full.parents()
 	for _, p := range full.Paths() {
 		e := full.entries[p]
-		if !wanted(p, opt.Paths) || (opt.Merged && standardDir(e)) {
+		if !wanted(p, opt.Paths) || (opt.Merged && parents[p] && plainDir(e)) {
 			continue
 		}
 		e.Header.Name = merged(p, opt.Merged)
@@ -102,9 +104,18 @@ func wanted(p string, paths []string) bool {
 	return false
 }
 
-// standardDir: a plain directory need not be said again above a base that has
-// it, and saying it would override the mode the base gave it.
-func standardDir(e *Entry) bool {
+// parents are the directories that have something in them.
+func (t *Tree) parents() map[string]bool {
+	m := map[string]bool{}
+	for p := range t.entries {
+		m[clean(path.Dir(p))] = true
+	}
+	return m
+}
+
+// plainDir: a directory with something in it comes about by itself, and saying
+// it again above a base would override the mode the base gave it.
+func plainDir(e *Entry) bool {
 	return e.Header.Typeflag == tar.TypeDir && e.Header.Mode&0o7777 == 0o755 && e.Header.Uid == 0 && e.Header.Gid == 0
 }
 

@@ -98,6 +98,7 @@ func installed(t *testing.T) string {
 		{Typeflag: tar.TypeReg, Name: "bin/tool", Mode: 0o4755},
 		{Typeflag: tar.TypeLink, Name: "bin/alias", Linkname: "bin/tool", Mode: 0o4755},
 		{Typeflag: tar.TypeDir, Name: "etc/", Mode: 0o755},
+		{Typeflag: tar.TypeDir, Name: "etc/empty/", Mode: 0o755},
 		{Typeflag: tar.TypeDir, Name: "etc/private/", Mode: 0o700, Uid: 5},
 		{Typeflag: tar.TypeReg, Name: "usr/share/man/tool.1", Mode: 0o644},
 	}, "x")
@@ -110,9 +111,9 @@ func TestArtifacts(t *testing.T) {
 		want string
 	}{
 		{"everything on an empty base", ArtifactOptions{},
-			"5 755 0:0 bin/  \n0 755 0:0 bin/tool  x\n5 755 0:0 etc/  \n5 700 5:0 etc/private/  \n0 644 0:0 usr/share/man/tool.1  x\n1 755 0:0 bin/alias bin/tool \n"},
+			"5 755 0:0 bin/  \n0 755 0:0 bin/tool  x\n5 755 0:0 etc/  \n5 755 0:0 etc/empty/  \n5 700 5:0 etc/private/  \n0 644 0:0 usr/share/man/tool.1  x\n1 755 0:0 bin/alias bin/tool \n"},
 		{"chosen, on a merged base", ArtifactOptions{Paths: []string{"/bin", "/etc"}, Merged: true},
-			"5 700 5:0 etc/private/  \n0 755 0:0 usr/bin/tool  x\n1 755 0:0 usr/bin/alias usr/bin/tool \n"},
+			"5 755 0:0 etc/empty/  \n5 700 5:0 etc/private/  \n0 755 0:0 usr/bin/tool  x\n1 755 0:0 usr/bin/alias usr/bin/tool \n"},
 		{"a hard link without its target", ArtifactOptions{Paths: []string{"/bin/alias"}}, "0 755 0:0 bin/alias  x\n"},
 		{"setuid that the recipe names", ArtifactOptions{Paths: []string{"/bin/tool"}, Setuid: []string{"/bin/tool"}}, "0 4755 0:0 bin/tool  x\n"},
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	stdlog "log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,7 +16,10 @@ import (
 )
 
 func main() {
-	_ = log.SetLevel("error") // what containerd's libraries warn of is for operators of daemons
+	// What the libraries of containerd and HTTP/2 warn of is for operators of
+	// daemons; this program's own messages do not go through these loggers.
+	_ = log.SetLevel("error")
+	stdlog.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))

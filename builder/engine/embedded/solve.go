@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -39,7 +40,8 @@ func (e *Engine) Solve(ctx context.Context, job engine.Job) error {
 			return fmt.Errorf("reading the graph of %q: %w: this is a bug of riscv-build", job.Name, err)
 		}
 	}
-	opt := client.SolveOpt{Internal: true}
+	// The attribute keeps BuildKit from warning that the result is not for this machine.
+	opt := client.SolveOpt{Internal: true, FrontendAttrs: map[string]string{"platform": platforms.Format(target)}}
 	if job.Store != nil {
 		opt.OCIStores = map[string]content.Store{engine.StoreName: job.Store}
 	}
