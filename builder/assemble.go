@@ -140,8 +140,32 @@ func (b *Builder) filesLayer(ctx context.Context, p *plan, below []image.Layer) 
 	if p.req.Recipe.Image.Base != "scratch" {
 		t.MergeUsr()
 	}
+	dirs, err := b.directories(ctx, below)
+	if err != nil {
+		return nil, err
+	}
+	t.AddParents(func(dir string) bool { return dirs[dir] })
 	l, err := image.PutTar(ctx, b.store.Content(), "files of "+p.req.Recipe.Name, func(w io.Writer) error { return t.Write(w, p.date) })
 	return &l, err
+}
+
+// directories are those that uncompressed layers have, and links to some.
+func (b *Builder) directories(ctx context.Context, layers []image.Layer) (map[string]bool, error) {
+	dirs := map[string]bool{}
+	t := image.NewTree()
+	defer t.Close()
+	for _, l := range layers {
+		err := t.AddLayer(ctx, b.store.Content(), l.Desc, func(h *tar.Header) bool {
+			if h.Typeflag == tar.TypeDir || h.Typeflag == tar.TypeSymlink {
+				dirs[h.Name] = true
+			}
+			return false
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return dirs, nil
 }
 
 // readBelow reads a file out of uncompressed layers, the uppermost that has it.

@@ -86,7 +86,7 @@ func (b *Builder) open(ctx context.Context, e imageEntry) (*built, error) {
 }
 
 // artifactFormat changes when the same install tree gives another layer.
-const artifactFormat = "2"
+const artifactFormat = "3"
 
 // artifactEntry is what the cache keeps of a solved graph.
 type artifactEntry struct {

@@ -166,6 +166,7 @@ func (b *Builder) libraryFiles(ctx context.Context, req libraryRequest) (*image.
 	if len(libs.Paths()) == 0 {
 		return nil, nil
 	}
+	libs.AddParents(func(string) bool { return false })
 	l, err := image.PutTar(ctx, b.store.Content(), "libraries of "+req.p.req.Recipe.Name, func(w io.Writer) error { return libs.Write(w, req.p.date) })
 	return &l, err
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -38,10 +37,9 @@ func Artifacts(ctx context.Context, dir string, opt ArtifactOptions) (*Tree, err
 		}
 	}
 	out := &Tree{entries: map[string]*Entry{}, closers: full.closers}
-	parents := full.parents()
 	for _, p := range full.Paths() {
 		e := full.entries[p]
-		if !wanted(p, opt.Paths) || (opt.Merged && parents[p] && plainDir(e)) {
+		if !wanted(p, opt.Paths) || (opt.Merged && special(p, e)) {
 			continue
 		}
 		e.Header.Name = merged(p, opt.Merged)
@@ -65,7 +63,7 @@ func (t *Tree) missing(opt ArtifactOptions) error {
 		found := false
 		a = merged(clean(a), opt.Merged)
 		for p := range t.entries {
-			if p == a || strings.HasPrefix(p, a+"/") {
+			if a == "" || p == a || strings.HasPrefix(p, a+"/") {
 				found = true
 				break
 			}
@@ -104,19 +102,11 @@ func wanted(p string, paths []string) bool {
 	return false
 }
 
-// parents are the directories that have something in them.
-func (t *Tree) parents() map[string]bool {
-	m := map[string]bool{}
-	for p := range t.entries {
-		m[clean(path.Dir(p))] = true
-	}
-	return m
-}
-
-// plainDir: a directory with something in it comes about by itself, and saying
-// it again above a base would override the mode the base gave it.
-func plainDir(e *Entry) bool {
-	return e.Header.Typeflag == tar.TypeDir && e.Header.Mode&0o7777 == 0o755 && e.Header.Uid == 0 && e.Header.Gid == 0
+// special: the base gives these directories a mode of their own, and one that
+// an install step made on its way must not take it from them.
+func special(p string, e *Entry) bool {
+	plain := e.Header.Typeflag == tar.TypeDir && e.Header.Mode&0o7777 == 0o755 && e.Header.Uid == 0 && e.Header.Gid == 0
+	return plain && contains([]string{"tmp", "root", "var/tmp", "var/mail", "var/local"}, p)
 }
 
 func merged(p string, on bool) string {

@@ -101,6 +101,7 @@ func installed(t *testing.T) string {
 		{Typeflag: tar.TypeDir, Name: "etc/empty/", Mode: 0o755},
 		{Typeflag: tar.TypeDir, Name: "etc/private/", Mode: 0o700, Uid: 5},
 		{Typeflag: tar.TypeReg, Name: "usr/share/man/tool.1", Mode: 0o644},
+		{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o755},
 	}, "x")
 }
 
@@ -111,9 +112,11 @@ func TestArtifacts(t *testing.T) {
 		want string
 	}{
 		{"everything on an empty base", ArtifactOptions{},
-			"5 755 0:0 bin/  \n0 755 0:0 bin/tool  x\n5 755 0:0 etc/  \n5 755 0:0 etc/empty/  \n5 700 5:0 etc/private/  \n0 644 0:0 usr/share/man/tool.1  x\n1 755 0:0 bin/alias bin/tool \n"},
+			"5 755 0:0 bin/  \n0 755 0:0 bin/tool  x\n5 755 0:0 etc/  \n5 755 0:0 etc/empty/  \n5 700 5:0 etc/private/  \n5 755 0:0 tmp/  \n0 644 0:0 usr/share/man/tool.1  x\n1 755 0:0 bin/alias bin/tool \n"},
 		{"chosen, on a merged base", ArtifactOptions{Paths: []string{"/bin", "/etc"}, Merged: true},
-			"5 755 0:0 etc/empty/  \n5 700 5:0 etc/private/  \n0 755 0:0 usr/bin/tool  x\n1 755 0:0 usr/bin/alias usr/bin/tool \n"},
+			"5 755 0:0 etc/  \n5 755 0:0 etc/empty/  \n5 700 5:0 etc/private/  \n5 755 0:0 usr/bin/  \n0 755 0:0 usr/bin/tool  x\n1 755 0:0 usr/bin/alias usr/bin/tool \n"},
+		{"a directory of the base keeps its mode", ArtifactOptions{Paths: []string{"/usr", "/"}, Merged: true},
+			"5 755 0:0 etc/  \n5 755 0:0 etc/empty/  \n5 700 5:0 etc/private/  \n5 755 0:0 usr/bin/  \n0 755 0:0 usr/bin/tool  x\n0 644 0:0 usr/share/man/tool.1  x\n1 755 0:0 usr/bin/alias usr/bin/tool \n"},
 		{"a hard link without its target", ArtifactOptions{Paths: []string{"/bin/alias"}}, "0 755 0:0 bin/alias  x\n"},
 		{"setuid that the recipe names", ArtifactOptions{Paths: []string{"/bin/tool"}, Setuid: []string{"/bin/tool"}}, "0 4755 0:0 bin/tool  x\n"},
 	}
@@ -163,6 +166,7 @@ func TestRecipeFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	tree.MergeUsr()
+	tree.AddParents(func(dir string) bool { return dir == "usr" || dir == "etc" })
 	want := `5 1777 101:0 data/  
 0 644 0:0 etc/group  root:x:0:
 shadow:x:42:
@@ -177,6 +181,7 @@ web:!*:::::::
 2 777 0:0 log /dev/stdout 
 0 755 0:0 run.sh  #!/bin/sh
 
+5 755 0:0 usr/bin/  
 0 644 0:0 usr/bin/conf  listen 80;
 
 1 755 0:0 usr/bin/c2 usr/bin/conf 

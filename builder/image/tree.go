@@ -120,6 +120,18 @@ func (t *Tree) MergeUsr() {
 	}
 }
 
+// AddParents adds the directories above every entry that exists does not know.
+// Who unpacks a layer would make them too, but with a mode of his own choice.
+func (t *Tree) AddParents(exists func(dir string) bool) {
+	for _, p := range t.Paths() {
+		for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
+			if _, ok := t.entries[dir]; !ok && !exists(dir) {
+				t.Add(tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755}, nil)
+			}
+		}
+	}
+}
+
 // AddBlob puts a file into the tree whose content is a whole blob of the store.
 func (t *Tree) AddBlob(ctx context.Context, p content.Provider, desc ocispec.Descriptor, h tar.Header) error {
 	ra, err := p.ReaderAt(ctx, desc)

@@ -12,10 +12,12 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/log"
 	"github.com/riscv-build/riscv-build/builder/engine"
 	"github.com/riscv-build/riscv-build/builder/engine/statelock"
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 )
 
 // Engine is BuildKit in this process. Its methods may be called concurrently.
@@ -51,6 +53,9 @@ func Open(ctx context.Context, opts Options) (engine.Engine, error) {
 		return nil, err
 	}
 	quietLogs(opts.Debug)
+	// Containers inherit it, and so do directories that unpacking makes: what a
+	// build gives must not depend on the caller's.
+	unix.Umask(0o022)
 
 	// The lock lies beside the root, because a damaged root is moved away whole.
 	lock, err := statelock.Acquire(ctx, root+".lock", func(h statelock.Holder) {
@@ -123,7 +128,10 @@ func (e *Engine) start(ctx context.Context) error {
 }
 
 // setTemp sets the process's temporary directory and gives back how to undo it.
+// containerd chose the place of its temporary mounts before this program began,
+// so it is told; there is nothing to undo, as only an engine mounts.
 func setTemp(dir string) (undo func()) {
+	_ = mount.SetTempMountLocation(dir) // where it cannot be made, the engine fails on it next
 	const name = "TMPDIR"
 	before, had := os.LookupEnv(name)
 	_ = os.Setenv(name, dir) // cannot fail: the name is valid
