@@ -187,7 +187,8 @@ func (m *mirror) inRelease(archive, suite string) ([]byte, error) {
 		return nil, err
 	}
 	io.WriteString(w, b.String())
-	return out.Bytes(), w.Close()
+	err = w.Close() // only now is the signature in it
+	return out.Bytes(), err
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("Mon, 02 Jan 2006 15:04:05 UTC") }
