@@ -26,7 +26,7 @@ func (b *Builder) fetch(ctx context.Context, p *plan, r *Result) (*plan, error) 
 		return p, err
 	}
 	if p.req.Locked {
-		return nil, fmt.Errorf("fetching the packages of recipe %q: the lock names what no mirror and no snapshot has any more, and --locked forbids to resolve it again: %w", p.req.Recipe.Name, err)
+		return nil, p.mayNotResolve(err)
 	}
 	again, err := b.relock(ctx, p, gone)
 	if err != nil {
@@ -35,6 +35,10 @@ func (b *Builder) fetch(ctx context.Context, p *plan, r *Result) (*plan, error) 
 	stats, err = b.download(ctx, again, again.neededBlobs(ctx, b))
 	r.DownloadedBytes += stats.Downloaded
 	return again, err
+}
+
+func (p *plan) mayNotResolve(err error) error {
+	return fmt.Errorf("fetching the packages of recipe %q: the lock names what no mirror and no snapshot has any more, and --locked forbids to resolve it again: %w", p.req.Recipe.Name, err)
 }
 
 // Fetch downloads everything a later offline build of the request needs.
@@ -49,7 +53,10 @@ func (b *Builder) Fetch(ctx context.Context, req Request) (fetch.Stats, error) {
 	}
 	stats, err := b.download(ctx, p, blobs)
 	var gone *fetch.GoneError
-	if errors.As(err, &gone) && !req.Locked {
+	if errors.As(err, &gone) {
+		if req.Locked {
+			return stats, p.mayNotResolve(err)
+		}
 		if p, err = b.relock(ctx, p, gone); err != nil {
 			return stats, err
 		}

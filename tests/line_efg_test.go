@@ -23,7 +23,7 @@ func TestLineE(t *testing.T) {
 	s.env = []string{"TZ=Pacific/Kiritimati", "LC_ALL=tr_TR.UTF-8", "LANG=tr_TR.UTF-8", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", rand.Int31()), "HOME=/nonexistent"}
 	// A hostname and a umask of its own.
 	script := `hostname elsewhere && umask 077 && exec "$@"`
-	args := append([]string{"--uts", "--", "sh", "-c", script, "sh", binary, "build", "--json", "--progress", "plain", "--jobs", "1", "--state-dir", s.dir}, images()...)
+	args := append([]string{"--uts", "--", "sh", "-c", script, "sh", binary, "build", "--json", "--progress", "plain", "--jobs", "3", "--state-dir", s.dir}, images()...)
 	r := command(context.Background(), s.env, need(t, "unshare", "util-linux"), args...)
 	if r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, tail(r.stderr, 40))

@@ -50,7 +50,7 @@ func TestLineIRelease(t *testing.T) {
 			m.release = func(_ string, f map[string]string) { f["Codename"], f["Suite"] = "woody", "oldoldstable" }
 		}, 4, []string{"InRelease", "woody"}},
 		{"no Release", func() { m.break_("/InRelease", gone) }, 4, []string{"InRelease", "404"}},
-		{"a stale index", func() { m.break_("binary-riscv64/Packages.xz", lying) }, 4, []string{"binary-riscv64/Packages.xz", "SHA-256"}},
+		{"a stale index", func() { m.break_("binary-riscv64/Packages.xz", lying) }, 4, []string{"binary-riscv64/Packages.xz", "sha256"}},
 		{"a truncated index", func() { m.break_("binary-riscv64/Packages.xz", truncated) }, 4, []string{"binary-riscv64/Packages.xz"}},
 		{"no index", func() { m.break_("binary-riscv64/Packages.xz", gone) }, 4, []string{"binary-riscv64/Packages.xz", "404"}},
 	}
