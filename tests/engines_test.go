@@ -49,6 +49,7 @@ type dockerLike struct {
 	program string
 	global  []string // before the verb
 	pullOpt []string
+	runOpt  []string
 }
 
 func (d dockerLike) name() string { return d.program }
@@ -63,11 +64,12 @@ func (d dockerLike) pull(ref string) error {
 }
 
 func (d dockerLike) once(ref string, args ...string) (string, error) {
-	return d.cmd(append([]string{"run", "--rm", "--network", "none", "--platform", "linux/riscv64", ref}, args...)...)
+	all := append([]string{"run", "--rm", "--network", "none", "--platform", "linux/riscv64"}, d.runOpt...)
+	return d.cmd(append(append(all, ref), args...)...)
 }
 
 func (d dockerLike) up(c container) (int, error) {
-	args := []string{"run", "-d", "--network", "none", "--platform", "linux/riscv64", "--name", c.name}
+	args := append([]string{"run", "-d", "--network", "none", "--platform", "linux/riscv64", "--name", c.name}, d.runOpt...)
 	for _, e := range c.env {
 		args = append(args, "-e", e)
 	}
@@ -237,6 +239,7 @@ func startPodman(t *testing.T) client {
 	podman := need(t, "podman", "podman")
 	dir := filepath.Join(work, "podman")
 	d := dockerLike{program: podman, pullOpt: []string{"--tls-verify=false"},
+		runOpt: []string{"--ulimit", "host"}, // its default may be more than this machine allows
 		global: []string{"--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"), "--cgroup-manager", "cgroupfs", "--runtime", need(t, "runc", "runc")}}
 	t.Cleanup(func() { d.cmd("unshare", "true"); sh("umount", "-l", filepath.Join(dir, "root", "overlay")) })
 	return d

@@ -104,7 +104,7 @@ func TestLineIPool(t *testing.T) {
 			m.mend()
 			m.break_(".deb", c.fault)
 			s := emptyState(t, "state")
-			s.env = append(m.env(), "RISCV_BUILD_STALL=2s")
+			s.env = m.env()
 			r := s.run("fetch", file, "--locked", "--keyring", m.keyring)
 			for _, w := range c.want {
 				if !strings.Contains(strings.ToLower(r.stderr), w) {
