@@ -239,7 +239,8 @@ func startPodman(t *testing.T) client {
 	podman := need(t, "podman", "podman")
 	dir := filepath.Join(work, "podman")
 	d := dockerLike{program: podman, pullOpt: []string{"--tls-verify=false"},
-		runOpt: []string{"--ulimit", "host"}, // its default may be more than this machine allows
+		// Its defaults may be more than a machine without CAP_SYS_RESOURCE allows.
+		runOpt: []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"},
 		global: []string{"--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"), "--cgroup-manager", "cgroupfs", "--runtime", need(t, "runc", "runc")}}
 	t.Cleanup(func() { d.cmd("unshare", "true"); sh("umount", "-l", filepath.Join(dir, "root", "overlay")) })
 	return d
