@@ -144,7 +144,6 @@ type result struct {
 	stdout, stderr string
 	code           int
 	took           time.Duration
-	maxRSS         int64 // bytes, of the program itself
 }
 
 // run runs the program; env is added to the environment.
@@ -167,11 +166,6 @@ func command(ctx context.Context, env []string, name string, args ...string) res
 		r.code = exit.ExitCode()
 	case err != nil:
 		r.code, r.stderr = 127, err.Error()
-	}
-	if cmd.ProcessState != nil {
-		if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-			r.maxRSS = u.Maxrss << 10
-		}
 	}
 	return r
 }

@@ -122,7 +122,7 @@ func checkOrigins(t *testing.T, what, mode, text string) {
 		clean := path.Clean(file)
 		fine := strings.HasPrefix(clean, "/sysroot/") || strings.HasPrefix(clean, gccLink)
 		if mode == "emulate" {
-			fine = strings.HasPrefix(clean, "/usr/lib/riscv64-linux-gnu/") || strings.HasPrefix(clean, "/lib/riscv64-linux-gnu/") || strings.HasPrefix(clean, "/usr/lib/gcc/riscv64-linux-gnu/")
+			fine = strings.HasPrefix(clean, "/usr/lib/riscv64-linux-gnu/") || strings.HasPrefix(clean, "/lib/riscv64-linux-gnu/") || strings.HasPrefix(clean, "/usr/lib/gcc/riscv64-linux-gnu/") || clean == "/lib/ld-linux-riscv64-lp64d.so.1"
 		}
 		if !fine {
 			t.Errorf("%s links %s", what, clean)
