@@ -9,38 +9,49 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/riscv-build/riscv-build/builder/check"
+	"github.com/riscv-build/riscv-build/pusher"
 	"github.com/riscv-build/riscv-build/recipes"
 )
 
 func checkCommand() *cli.Command {
 	return &cli.Command{
 		Name: "check", Usage: "check that an image is really riscv64 and complete", ArgsUsage: "LAYOUT|FILE.tar|REF",
-		Flags: flags(stateFlags(), checkFlags(), []cli.Flag{jsonFlag()}),
-		Action: func(c *cli.Context) (err error) {
-			if c.NArg() != 1 {
-				return usagef("checking %d images: name one: an OCI layout, a tar file or HOST/REPOSITORY:TAG", c.NArg())
-			}
-			p, err := findPlace(c)
-			if err != nil {
-				return err
-			}
-			opt, err := checkOptions(c)
-			if err != nil {
-				return err
-			}
-			img, done, err := openImage(c.Context, p, c.Args().First())
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, done()) }()
-			report, err := check.Image(c.Context, img.Provider, img.Desc, opt)
-			if err != nil {
-				return err
-			}
-			printReport(c, report)
-			return report.Err()
-		},
+		Flags:  flags(stateFlags(), checkFlags(), []cli.Flag{jsonFlag()}),
+		Action: checkImage,
 	}
+}
+
+func checkImage(c *cli.Context) error {
+	if c.NArg() != 1 {
+		return usagef("checking %d images: name one: an OCI layout, a tar file or HOST/REPOSITORY:TAG", c.NArg())
+	}
+	return judge(c, func(_ *place, _ pusher.Image, r *check.Report) error {
+		printReport(c, r)
+		return r.Err()
+	})
+}
+
+// judge opens the image that the first argument names, checks it, and hands it
+// on with what was found.
+func judge(c *cli.Context, f func(*place, pusher.Image, *check.Report) error) (err error) {
+	p, err := findPlace(c)
+	if err != nil {
+		return err
+	}
+	opt, err := checkOptions(c)
+	if err != nil {
+		return err
+	}
+	img, done, err := openImage(c.Context, p, c.Args().First())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	report, err := check.Image(c.Context, img.Provider, img.Desc, opt)
+	if err != nil {
+		return err
+	}
+	return f(p, img, report)
 }
 
 // checkFlags are how an image is judged without its recipe, or by one.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/riscv-build/riscv-build/builder"
 )
 
 func fetchCommand() *cli.Command {
@@ -15,15 +17,7 @@ func fetchCommand() *cli.Command {
 }
 
 func fetchRecipes(c *cli.Context) error {
-	rs, err := loadRecipes(c.Args().Slice(), verbNames(c.App))
-	if err != nil {
-		return err
-	}
-	requests, err := requestsFor(c, rs)
-	if err != nil {
-		return err
-	}
-	return with(c, func(s *session) error {
+	return withRecipes(c, c.Args().Slice(), func(s *session, requests []builder.Request) error {
 		for _, req := range requests {
 			stats, err := s.builder.Fetch(c.Context, req)
 			s.display.Flush()

@@ -13,6 +13,15 @@ import (
 // modes are the values of --mode.
 var modes = []string{"auto", "cross", "emulate", "native"}
 
+// flags joins groups of flags.
+func flags(groups ...[]cli.Flag) []cli.Flag {
+	var all []cli.Flag
+	for _, g := range groups {
+		all = append(all, g...)
+	}
+	return all
+}
+
 // Groups of flags that several verbs share.
 func stateFlags() []cli.Flag {
 	return []cli.Flag{
@@ -43,6 +52,10 @@ func recipeFlags() []cli.Flag {
 
 func jsonFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "json", Usage: "print one JSON document on standard output"}
+}
+
+func jobsFlag() cli.Flag {
+	return &cli.IntFlag{Name: "jobs", Usage: "run `N` compilers at a time (0: by processors and memory)"}
 }
 
 // checkChoice refuses a value that a flag does not have.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/riscv-build/riscv-build/builder"
 	"github.com/riscv-build/riscv-build/builder/graph"
 )
 
@@ -27,15 +28,7 @@ func printGraph(c *cli.Context) error {
 	if c.NArg() != 1 {
 		return usagef("printing the graph of %d recipes: name one", c.NArg())
 	}
-	rs, err := loadRecipes(c.Args().Slice(), verbNames(c.App))
-	if err != nil {
-		return err
-	}
-	requests, err := requestsFor(c, rs)
-	if err != nil {
-		return err
-	}
-	return with(c, func(s *session) error {
+	return withRecipes(c, c.Args().Slice(), func(s *session, requests []builder.Request) error {
 		definition, err := s.builder.Graph(c.Context, requests[0])
 		s.display.Flush()
 		if err != nil {

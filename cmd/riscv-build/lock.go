@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/riscv-build/riscv-build/builder"
 )
 
 func lockCommand() *cli.Command {
@@ -19,22 +21,11 @@ func lockCommand() *cli.Command {
 }
 
 func lockRecipes(c *cli.Context) error {
-	args := c.Args().Slice()
-	if len(args) == 0 {
-		var err error
-		if args, err = recipesHere(); err != nil {
-			return err
-		}
-	}
-	rs, err := loadRecipes(args, verbNames(c.App))
+	args, err := namedOrHere(c)
 	if err != nil {
 		return err
 	}
-	requests, err := requestsFor(c, rs)
-	if err != nil {
-		return err
-	}
-	return with(c, func(s *session) error {
+	return withRecipes(c, args, func(s *session, requests []builder.Request) error {
 		var failures []error
 		for _, req := range requests {
 			req.Update, req.AllowExpired = c.Bool("update"), c.Bool("allow-expired")

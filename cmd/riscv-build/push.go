@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
@@ -19,37 +18,22 @@ func pushCommand() *cli.Command {
 	}
 }
 
-func pushImage(c *cli.Context) (err error) {
+func pushImage(c *cli.Context) error {
 	if c.NArg() < 2 {
 		return usagef("pushing without an image or without a reference: write `riscv-build push LAYOUT HOST/REPOSITORY:TAG`")
 	}
-	p, err := findPlace(c)
-	if err != nil {
-		return err
-	}
-	opt, err := checkOptions(c)
-	if err != nil {
-		return err
-	}
-	l, err := pusher.OpenLayout(c.Args().First())
-	if err != nil {
-		return usageError{err}
-	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	report, err := check.Image(c.Context, l.Provider, l.Desc, opt)
-	if err != nil {
-		return err
-	}
-	if err := report.Err(); err != nil {
-		return err
-	}
-	result, err := newPusher(p).Push(c.Context, l.Image, c.Args().Tail())
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(c.App.Writer, "%s: %d blobs sent (%s)\n", result.Digest, result.UploadedBlobs, megabytes(result.UploadedBytes))
-	for _, ref := range result.Tags {
-		fmt.Fprintf(c.App.Writer, "  pushed %s\n", ref)
-	}
-	return nil
+	return judge(c, func(p *place, img pusher.Image, r *check.Report) error {
+		if err := r.Err(); err != nil {
+			return err
+		}
+		result, err := newPusher(p).Push(c.Context, img, c.Args().Tail())
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.App.Writer, "%s: %d blobs sent (%s)\n", result.Digest, result.UploadedBlobs, megabytes(result.UploadedBytes))
+		for _, ref := range result.Tags {
+			fmt.Fprintf(c.App.Writer, "  pushed %s\n", ref)
+		}
+		return nil
+	})
 }

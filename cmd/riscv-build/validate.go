@@ -23,12 +23,9 @@ func validateCommand() *cli.Command {
 }
 
 func validate(c *cli.Context) error {
-	args := c.Args().Slice()
-	if len(args) == 0 {
-		var err error
-		if args, err = recipesHere(); err != nil {
-			return err
-		}
+	args, err := namedOrHere(c)
+	if err != nil {
+		return err
 	}
 	rs, err := loadRecipes(args, verbNames(c.App))
 	patched := patchedSources(c, rs)

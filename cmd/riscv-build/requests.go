@@ -1,0 +1,63 @@
+package main
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"github.com/riscv-build/riscv-build/builder"
+	"github.com/riscv-build/riscv-build/recipes"
+)
+
+// withRecipes loads the recipes that args name and runs f in a session with
+// their requests.
+func withRecipes(c *cli.Context, args []string, f func(*session, []builder.Request) error) error {
+	rs, err := loadRecipes(args, verbNames(c.App))
+	if err != nil {
+		return err
+	}
+	requests, err := requestsFor(c, rs)
+	if err != nil {
+		return err
+	}
+	return with(c, func(s *session) error { return f(s, requests) })
+}
+
+// namedOrHere are the arguments or, without any, the recipes of this directory.
+func namedOrHere(c *cli.Context) ([]string, error) {
+	if c.Args().Present() {
+		return c.Args().Slice(), nil
+	}
+	return recipesHere()
+}
+
+// requestsFor makes the requests of one run from its flags.
+func requestsFor(c *cli.Context, rs []*recipes.Recipe) ([]builder.Request, error) {
+	if c.IsSet("mode") {
+		if err := checkChoice("mode", c.String("mode"), modes); err != nil {
+			return nil, err
+		}
+	}
+	if c.String("output") != "" && len(rs) > 1 {
+		return nil, usagef("writing %d images to --output %q: it takes one: build the recipes one by one", len(rs), c.String("output"))
+	}
+	if len(c.StringSlice("tag")) > 0 && len(c.StringSlice("push")) == 0 {
+		return nil, usagef("reading --tag: tags are for a registry: name it with --push")
+	}
+	var requests []builder.Request
+	for _, r := range rs {
+		requests = append(requests, builder.Request{
+			Recipe: r, LockPath: lockPath(r), Locked: c.Bool("locked"), Mode: c.String("mode"),
+			Offline: c.Bool("offline"), NoCache: c.Bool("no-cache"),
+			Push: c.StringSlice("push"), Tags: c.StringSlice("tag"), Output: c.String("output"),
+		})
+	}
+	return requests, nil
+}
+
+// verbNames are the names that an argument may have been meant as.
+func verbNames(app *cli.App) []string {
+	var names []string
+	for _, c := range app.Commands {
+		names = append(names, c.Name)
+	}
+	return names
+}
