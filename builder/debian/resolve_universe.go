@@ -34,10 +34,9 @@ type dependency struct {
 
 // alternative is one package name of a relation with its restrictions.
 type alternative struct {
-	name     string
-	operator string // "" or one of << <= = >= >>
-	version  version.Version
-	arch     string // qualifier: "", "any", or an architecture
+	name  string
+	bound *deps.VersionRelation // nil allows every version
+	arch  string                // qualifier: "", "any", or an architecture
 }
 
 // assumed tells whether a package counts as installed.
@@ -62,18 +61,18 @@ func parseRelations(field string) ([]dependency, error) {
 		var d dependency
 		var texts []string
 		for _, p := range relation.Possibilities {
-			a := alternative{name: p.Name}
+			a := alternative{name: p.Name, bound: p.Version}
 			text := p.Name
 			if p.Arch != nil {
 				a.arch = p.Arch.String()
 				text += ":" + a.arch
 			}
 			if p.Version != nil {
-				if a.version, err = version.Parse(strings.TrimSpace(p.Version.Number)); err != nil {
+				p.Version.Number = strings.TrimSpace(p.Version.Number)
+				if _, err := version.Parse(p.Version.Number); err != nil {
 					return nil, err
 				}
-				a.operator = p.Version.Operator
-				text += " (" + a.operator + " " + p.Version.Number + ")"
+				text += " (" + p.Version.Operator + " " + p.Version.Number + ")"
 			}
 			d.alternatives = append(d.alternatives, a)
 			texts = append(texts, text)
@@ -86,22 +85,7 @@ func parseRelations(field string) ([]dependency, error) {
 
 // allows tells whether a version meets the restriction.
 func (a alternative) allows(v version.Version) bool {
-	c := version.Compare(v, a.version)
-	switch a.operator {
-	case "":
-		return true
-	case "<<":
-		return c < 0
-	case "<=", "<":
-		return c <= 0
-	case "=":
-		return c == 0
-	case ">=", ">":
-		return c >= 0
-	case ">>":
-		return c > 0
-	}
-	return false
+	return a.bound == nil || a.bound.SatisfiedBy(v)
 }
 
 // qualifies tells whether the architecture qualifier lets a package count:
@@ -144,7 +128,7 @@ func (u *universe) provides(a alternative, p provide) bool {
 	if !u.qualifies(a, p.entry) {
 		return false
 	}
-	if a.operator == "" {
+	if a.bound == nil {
 		return true
 	}
 	v, err := version.Parse(p.version)

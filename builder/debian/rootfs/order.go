@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	deps "pault.ag/go/debian/dependency"
 	"pault.ag/go/debian/version"
 )
 
@@ -63,39 +64,16 @@ func (i *info) replaces(other *info) bool {
 	if !strings.Contains(text, other.pkg.Name) {
 		return false
 	}
-	for _, item := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == '|' }) {
-		name, bound, _ := strings.Cut(strings.TrimSpace(item), "(")
-		name, arch, _ := strings.Cut(strings.TrimSpace(name), ":")
-		if name != other.pkg.Name || arch != "" && arch != "any" && arch != other.pkg.Arch {
-			continue
-		}
-		if bound == "" || inBound(other.fields.get("Version"), strings.TrimSuffix(strings.TrimSpace(bound), ")")) {
+	relations, err := deps.Parse(text)
+	have, err2 := version.Parse(other.fields.get("Version"))
+	if err != nil || err2 != nil {
+		return false // dpkg would refuse such packages as well
+	}
+	for _, p := range relations.GetAllPossibilities() {
+		forArch := p.Arch == nil || p.Arch.String() == "any" || p.Arch.String() == other.pkg.Arch
+		if p.Name == other.pkg.Name && forArch && (p.Version == nil || p.Version.SatisfiedBy(have)) {
 			return true
 		}
-	}
-	return false
-}
-
-// inBound tells whether a version fulfils a bound such as "<< 1.2-3".
-func inBound(have, bound string) bool {
-	n := strings.LastIndexAny(bound, "<>=") + 1
-	v, err1 := version.Parse(have)
-	limit, err2 := version.Parse(strings.TrimSpace(bound[n:]))
-	if err1 != nil || err2 != nil {
-		return false
-	}
-	c := version.Compare(v, limit)
-	switch strings.TrimSpace(bound[:n]) {
-	case "<<":
-		return c < 0
-	case "<=", "<":
-		return c <= 0
-	case "=":
-		return c == 0
-	case ">=", ">":
-		return c >= 0
-	case ">>":
-		return c > 0
 	}
 	return false
 }
