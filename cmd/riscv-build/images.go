@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/containerd/containerd/v2/plugins/content/local"
 
@@ -22,6 +23,9 @@ func openImage(ctx context.Context, p *place, arg string) (img pusher.Image, clo
 		}
 		return l.Image, l.Close, nil
 	}
+	if !namesRegistry(arg) {
+		return pusher.Image{}, nil, usagef("opening image %q: there is no such file: name an OCI layout directory, a .tar file or HOST[:PORT]/REPOSITORY:TAG", arg)
+	}
 	dir, err := os.MkdirTemp("", "riscv-build-image-*")
 	if err != nil {
 		return pusher.Image{}, nil, environmentError{fmt.Errorf("making a directory for image %q: %w: free some space or set TMPDIR", arg, err)}
@@ -36,4 +40,14 @@ func openImage(ctx context.Context, p *place, arg string) (img pusher.Image, clo
 		return pusher.Image{}, nil, errors.Join(fmt.Errorf("opening image %q, which is no file: %w", arg, err), remove())
 	}
 	return pusher.Image{Provider: store, Desc: desc}, remove, nil
+}
+
+// namesRegistry tells a reference from a path that is not there: the host of a
+// reference has a dot or a port, or is localhost.
+func namesRegistry(arg string) bool {
+	if strings.Contains(arg, "://") {
+		return true
+	}
+	host, _, ok := strings.Cut(arg, "/")
+	return ok && !strings.HasPrefix(host, ".") && (host == "localhost" || strings.ContainsAny(host, ".:"))
 }

@@ -64,16 +64,25 @@ func (i *info) replaces(other *info) bool {
 	if !strings.Contains(text, other.pkg.Name) {
 		return false
 	}
-	relations, err := deps.Parse(text)
-	have, err2 := version.Parse(other.fields.get("Version"))
-	if err != nil || err2 != nil {
-		return false // dpkg would refuse such packages as well
+	have, err := version.Parse(other.fields.get("Version"))
+	if err != nil {
+		return false
 	}
-	for _, p := range relations.GetAllPossibilities() {
-		forArch := p.Arch == nil || p.Arch.String() == "any" || p.Arch.String() == other.pkg.Arch
-		if p.Name == other.pkg.Name && forArch && (p.Version == nil || p.Version.SatisfiedBy(have)) {
-			return true
+	// By itself each: one that cannot be read must not hide the others.
+	for item := range strings.SplitSeq(obsolete.Replace(text), ",") {
+		relations, err := deps.Parse(item)
+		if err != nil {
+			continue
+		}
+		for _, p := range relations.GetAllPossibilities() {
+			forArch := p.Arch == nil || p.Arch.String() == "any" || p.Arch.String() == other.pkg.Arch
+			if p.Name == other.pkg.Name && forArch && (p.Version == nil || p.Version.SatisfiedBy(have)) {
+				return true
+			}
 		}
 	}
 	return false
 }
+
+// obsolete writes the operators "<" and ">" as dpkg understands them.
+var obsolete = strings.NewReplacer("(<<", "(<<", "(<=", "(<=", "(<", "(<=", "(>>", "(>>", "(>=", "(>=", "(>", "(>=")
