@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -187,6 +188,41 @@ func TestNoNetworkInGraphs(t *testing.T) {
 	err := e.Solve(context.Background(), job(f, f.artifacts(t, llb.Args([]string{"/tool", "connect", "192.0.2.1:80"}))))
 	if err == nil || !strings.Contains(err.Error(), "network is unreachable") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// brokenStore fails in the middle of every large blob.
+type brokenStore struct{ content.Store }
+
+func (s brokenStore) ReaderAt(ctx context.Context, d ocispec.Descriptor) (content.ReaderAt, error) {
+	r, err := s.Store.ReaderAt(ctx, d)
+	return brokenReader{r}, err
+}
+
+type brokenReader struct{ content.ReaderAt }
+
+func (r brokenReader) ReadAt(p []byte, off int64) (int, error) {
+	if half := r.Size() / 2; half > 100_000 && off+int64(len(p)) > half {
+		return 0, errors.New("the disk is on fire")
+	}
+	return r.ReaderAt.ReadAt(p, off)
+}
+
+// TestLoadingAfterAFailure: a layer of which a part was loaded is loaded again from its start.
+func TestLoadingAfterAFailure(t *testing.T) {
+	f := need(t)
+	e := open(t, Options{})
+	j := job(f, f.artifacts(t, llb.Args([]string{"/tool", "write", "/out/file", "x"})))
+	j.Store = brokenStore{f.store}
+	if err := e.Solve(context.Background(), j); err == nil {
+		t.Fatal("half a layer was enough")
+	}
+	if parts, err := filepath.Glob(filepath.Join(e.opts.Root, workerGlob, "content", "ingest", "*", "data")); err != nil || len(parts) == 0 {
+		t.Fatalf("the failure left no part of a layer behind, %v: the test shows nothing", err)
+	}
+	j.Store = f.store
+	if err := e.Solve(context.Background(), j); err != nil {
+		t.Errorf("the next build: %v", err)
 	}
 }
 

@@ -125,7 +125,7 @@ func storage(ctx context.Context, dir, name string, newSnapshotter func(string) 
 	if err != nil {
 		return opt, errors.Join(fmt.Errorf("opening the content database: %w", err), sn.Close())
 	}
-	mdb := ctdmetadata.NewDB(db, blobs, map[string]snapshots.Snapshotter{name: sn})
+	mdb := ctdmetadata.NewDB(db, blobStore{blobs}, map[string]snapshots.Snapshotter{name: sn})
 	if err := mdb.Init(ctx); err != nil {
 		return opt, errors.Join(fmt.Errorf("opening the content database: %w", err), closers{db, sn}.Close())
 	}
