@@ -144,10 +144,13 @@ func (b *Builder) solve(ctx context.Context, p *plan, def []byte, out string) (s
 	if c, ok := progress.(io.Closer); ok {
 		defer c.Close() // notices wait behind a live display
 	}
+	secrets := map[string][]byte{graph.JobsSecret: []byte(strconv.Itoa(b.cfg.Jobs))}
+	if p.req.NoCache {
+		secrets[graph.RecompileSecret] = []byte("yes")
+	}
 	return info.Name, eng.Solve(ctx, engine.Job{
 		Name: p.req.Recipe.Name, Definition: def, Store: b.store.Content(), Output: out, NoCache: p.req.NoCache,
-		Secrets:  map[string][]byte{graph.JobsSecret: []byte(strconv.Itoa(b.cfg.Jobs))},
-		Progress: progress,
+		Secrets: secrets, Progress: progress,
 	})
 }
 

@@ -3,8 +3,9 @@ package builder
 import (
 	"archive/tar"
 	"context"
-	"fmt"
+	_ "embed" // compiler.sh
 	"io"
+	"strings"
 	"time"
 
 	"github.com/riscv-build/riscv-build/builder/graph"
@@ -28,7 +29,7 @@ type link struct{ path, target string }
 // update-alternatives would make are made here.
 var (
 	hostLinks   = []link{{"usr/bin/awk", "gawk"}, {"usr/bin/which", "which.debianutils"}}
-	nativeLinks = []link{{"usr/bin/cc", "gcc"}, {"usr/bin/c++", "g++"}}
+	nativeLinks = []link{{"usr/bin/cc", "gcc"}, {"usr/bin/c++", "g++"}, {glueDir + "/cc", "gcc"}, {glueDir + "/c++", "g++"}}
 	crossLinks  = []link{
 		{"usr/riscv64-linux-gnu/lib", "/sysroot/usr/lib/gcc/riscv64-linux-gnu/14"},
 		{"usr/lib/gcc-cross/riscv64-linux-gnu/14/include", "/sysroot/usr/lib/gcc/riscv64-linux-gnu/14/include"},
@@ -48,11 +49,27 @@ const (
 + %{!nostdinc:%{!nostdinc++:-nostdinc++ -isystem =/usr/include/c++/14 -isystem =/usr/include/riscv64-linux-gnu/c++/14 -isystem =/usr/include/c++/14/backward}}
 
 `
-	// compilerWrapper: file names of sysroot headers come out as in a native build.
-	compilerWrapper = `#!/bin/sh
-exec /usr/bin/riscv64-linux-gnu-%s-14 --sysroot=/sysroot -specs=/usr/lib/riscv-build/sysroot.specs -ffile-prefix-map=/sysroot= "$@"
-`
 )
+
+// compilerScript stands before a compiler, which it calls by the name and
+// options that take the place of @COMPILER@.
+//
+//go:embed compiler.sh
+var compilerScript string
+
+// targetTools are the compilers by the names that builds call them.
+func targetTools(m graph.Mode) map[string]string {
+	if m != graph.Cross {
+		return map[string]string{"gcc": "/usr/bin/gcc", "g++": "/usr/bin/g++"}
+	}
+	tools := map[string]string{}
+	for _, name := range []string{"gcc", "g++", "cpp"} {
+		// File names of sysroot headers come out as in a native build.
+		tools[graph.Triplet+"-"+name] = "/usr/bin/" + graph.Triplet + "-" + name + "-14" +
+			" --sysroot=/sysroot -specs=/usr/lib/riscv-build/sysroot.specs -ffile-prefix-map=/sysroot="
+	}
+	return tools
+}
 
 // glueDate is the time of the glue's files: they change with this program only.
 var glueDate = time.Unix(0, 0)
@@ -64,11 +81,12 @@ func (b *Builder) glueLayer(ctx context.Context, m graph.Mode) (image.Layer, err
 	if m == graph.Cross {
 		links = append(links, crossLinks...)
 		t.Add(tar.Header{Typeflag: tar.TypeReg, Name: "usr/lib/riscv-build/sysroot.specs", Mode: 0o644}, []byte(sysrootSpecs))
-		for _, tool := range []string{"gcc", "g++", "cpp"} {
-			t.Add(tar.Header{Typeflag: tar.TypeReg, Name: glueDir + "/riscv64-linux-gnu-" + tool, Mode: 0o755}, fmt.Appendf(nil, compilerWrapper, tool))
-		}
 	} else {
 		links = append(links, nativeLinks...)
+	}
+	for name, compiler := range targetTools(m) {
+		script := strings.Replace(compilerScript, "@COMPILER@", compiler, 1)
+		t.Add(tar.Header{Typeflag: tar.TypeReg, Name: glueDir + "/" + name, Mode: 0o755}, []byte(script))
 	}
 	for _, l := range links {
 		t.Add(tar.Header{Typeflag: tar.TypeSymlink, Name: l.path, Linkname: l.target, Mode: 0o777}, nil)

@@ -15,9 +15,9 @@ var (
 	// hostTools are what every build's steps use, on any host.
 	hostTools = []string{"base-files", "bash", "bzip2", "coreutils", "dash", "diffutils", "file", "findutils", "gawk", "grep", "gzip", "make", "patch", "perl", "sed", "tar", "xz-utils"}
 	// crossTools compile for riscv64 on another architecture.
-	crossTools = []string{"binutils-riscv64-linux-gnu", "g++-14-riscv64-linux-gnu", "gcc-14-riscv64-linux-gnu", "pkgconf"}
+	crossTools = []string{"binutils-riscv64-linux-gnu", "ccache", "g++-14-riscv64-linux-gnu", "gcc-14-riscv64-linux-gnu", "pkgconf"}
 	// nativeTools compile on (or under emulation of) riscv64.
-	nativeTools = []string{"binutils", "g++", "gcc", "libc6-dev", "pkgconf"}
+	nativeTools = []string{"binutils", "ccache", "g++", "gcc", "libc6-dev", "pkgconf"}
 	// sysrootPackages are the target's C and C++ libraries: in every mode it is
 	// from these that programs are linked.
 	sysrootPackages = []string{"base-files", "libc6-dev", "libcrypt-dev", "libgcc-14-dev", "libstdc++-14-dev", "linux-libc-dev"}

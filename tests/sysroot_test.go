@@ -24,8 +24,9 @@ dir = "src"
 template = "script"
 [build.steps]
 compile = '''
-$CXX -O2 -o dynamic main.cc -Wl,-Map=dynamic.map -pthread -lm
-$CXX -O2 -static -o static main.cc -Wl,-Map=static.map -pthread -lm
+$CXX -O2 -pthread -c main.cc
+$CXX -o dynamic main.o -Wl,-Map=dynamic.map -pthread -lm
+$CXX -static -o static main.o -Wl,-Map=static.map -pthread -lm
 '''
 install = '''
 install -D dynamic "$DESTDIR/usr/bin/dynamic"

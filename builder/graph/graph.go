@@ -11,7 +11,8 @@ package graph
 import (
 	"context"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -126,8 +127,12 @@ type builder struct {
 // run adds one exec. Source and output trees are mounts of their own, so that a
 // step's result is a small difference and the root stays shared by all recipes.
 func (b *builder) run(s Step, dir string, unpack bool) {
+	script := prelude + s.Script
+	if !unpack {
+		script = prelude + ccachePrelude + s.Script
+	}
 	opts := []llb.RunOption{
-		llb.Args([]string{"/bin/sh", "-ec", prelude + s.Script, s.Name}),
+		llb.Args([]string{"/bin/sh", "-ec", script, s.Name}),
 		llb.Dir(dir),
 		llb.Network(pb.NetMode_NONE),
 		llb.Hostname("riscv-build"),
@@ -141,6 +146,8 @@ func (b *builder) run(s Step, dir string, unpack bool) {
 	}
 	if unpack {
 		opts = append(opts, llb.Dir("/"), llb.AddMount(InputDir, b.sources, llb.Readonly))
+	} else {
+		opts = append(opts, b.ccacheOptions()...)
 	}
 	if b.in.Mode == Cross && !unpack {
 		opts = append(opts, llb.AddMount(Sysroot, source("sysroot", b.in.Sysroot, riscv64), llb.Readonly))
@@ -162,19 +169,11 @@ func (b *builder) env() [][2]string {
 		"SOURCE_DATE_EPOCH": strconv.FormatInt(b.in.Date.Unix(), 10),
 		"DESTDIR":           OutDir, "TRIPLET": Triplet,
 	}
-	for k, v := range compilers(b.in.Mode, b.in.Host) {
-		m[k] = v
-	}
-	for k, v := range b.in.Env {
-		m[k] = v
-	}
-	names := make([]string, 0, len(m))
-	for k := range m {
-		names = append(names, k)
-	}
-	sort.Strings(names)
+	maps.Copy(m, b.ccacheEnv())
+	maps.Copy(m, compilers(b.in.Mode, b.in.Host))
+	maps.Copy(m, b.in.Env)
 	out := make([][2]string, 0, len(m))
-	for _, k := range names {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
 		out = append(out, [2]string{k, m[k]})
 	}
 	return out
