@@ -147,10 +147,7 @@ func (b *builder) run(s Step, dir string, unpack bool) {
 	if unpack {
 		opts = append(opts, llb.Dir("/"), llb.AddMount(InputDir, b.sources, llb.Readonly))
 	} else {
-		opts = append(opts, b.ccacheOptions()...)
-	}
-	if b.in.Mode == Cross && !unpack {
-		opts = append(opts, llb.AddMount(Sysroot, source("sysroot", b.in.Sysroot, riscv64), llb.Readonly))
+		opts = append(opts, b.compileOptions()...)
 	}
 	run := b.root.Run(opts...)
 	b.src = run.AddMount(SourceDir, b.src)
