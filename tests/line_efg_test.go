@@ -3,6 +3,7 @@ package tests
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand"
@@ -54,7 +55,6 @@ func TestLineG(t *testing.T) {
 		kills, longest = 20, 60*time.Second
 	}
 	s := downloaded(t, "killed")
-	before := containers(t)
 	for i := range kills {
 		cmd := exec.Command(binary, "build", "nginx", "--progress", "quiet", "--state-dir", s.dir)
 		if err := cmd.Start(); err != nil {
@@ -76,7 +76,7 @@ func TestLineG(t *testing.T) {
 	got, r := s.build("nginx")
 	same := maps.Equal(want.digests(), got.digests())
 	figure(t, "G", fmt.Sprintf("after %d kill -9 the digest is the clean one: %v", kills, same), "equal digests", same, false)
-	stray := strays(t, s.dir, before)
+	stray := strays(t, s.dir)
 	figure(t, "G", fmt.Sprintf("stray containers, mounts, cgroups: %d%s", len(stray), strings.Join(stray, "\n")), "0", len(stray) == 0, false)
 	if strings.Contains(r.stderr, "corrupt") {
 		t.Errorf("corrupt state was reported:\n%s", tail(r.stderr, 40))
@@ -106,25 +106,33 @@ func TestLineGTwoAtOnce(t *testing.T) {
 	figure(t, "G", fmt.Sprintf("two at once end well: %v, the waiting one names the other: %v", ok, said), "both", ok && said, false)
 }
 
-// containers lists runc containers of the default root and of all state directories of the tests.
-func containers(t *testing.T) map[string]bool {
+// containers lists those of runc's containers that belong to a state directory.
+// Others, of Docker or of another build on this machine, are not its.
+func containers(t *testing.T, dir string) []string {
 	t.Helper()
-	m := map[string]bool{}
-	out, _ := exec.Command(need(t, "runc", "runc"), "list", "-q").Output()
-	for _, id := range strings.Fields(string(out)) {
-		m[id] = true
+	out, err := exec.Command(need(t, "runc", "runc"), "list", "--format", "json").Output()
+	if err != nil {
+		t.Fatalf("runc list: %v", err)
 	}
-	return m
+	var all []struct{ ID, Bundle string }
+	if err := json.Unmarshal(out, &all); err != nil {
+		t.Fatalf("runc list: %v\n%s", err, out)
+	}
+	var ids []string
+	for _, c := range all {
+		if strings.HasPrefix(c.Bundle, dir) {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
 }
 
-// strays finds what a killed build left on the machine.
-func strays(t *testing.T, dir string, before map[string]bool) []string {
+// strays finds what a killed build of a state directory left on the machine.
+func strays(t *testing.T, dir string) []string {
 	t.Helper()
 	var out []string
-	for id := range containers(t) {
-		if !before[id] {
-			out = append(out, "container "+id)
-		}
+	for _, id := range containers(t, dir) {
+		out = append(out, "container "+id)
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
