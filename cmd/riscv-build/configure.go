@@ -19,11 +19,11 @@ func configureCommand() *cli.Command {
 		Description: "Prints the files, or with --write merges them into place: what is there is kept, and backed up if it\n" +
 			"changes. Without a scheme and without --ca, local names and addresses are taken to speak plain HTTP, others HTTPS.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "registry", Usage: "the registry, as image names write it: `[http://|https://]HOST[:PORT]`"},
+			&cli.StringFlag{Name: "registry", Usage: "the registry as image names write it, `HOST[:PORT]`; http:// or https:// before it says how it is spoken to"},
 			&cli.StringFlag{Name: "ca", Usage: "verify the registry with the certificates in `FILE` (PEM)"},
 			&cli.StringFlag{Name: "user", Usage: "pull as `USER`; the password comes from $" + clients.PasswordVariable},
 			&cli.BoolFlag{Name: "password-stdin", Usage: "read the password from standard input"},
-			&cli.StringSliceFlag{Name: "mirror", Usage: "pull images of a registry from another, such as docker.io=`HOST:PORT`; with /PREFIX docker.io/nginx comes from PREFIX/nginx (k3s, podman; may be repeated)"},
+			&cli.StringSliceFlag{Name: "mirror", Usage: "take the images of a registry from another, `NAME=HOST[:PORT][/PREFIX]`: with docker.io=HOST/riscv64, nginx comes from HOST/riscv64/nginx (with a prefix of docker.io k3s and podman only; may be repeated)"},
 			&cli.BoolFlag{Name: "write", Usage: "write the files instead of printing them"},
 			&cli.StringFlag{Name: "root", Value: "/", Usage: "the files are below `DIR`, the root of a Linux system, such as a mounted SD card"},
 			&cli.BoolFlag{Name: "rootless", Usage: "configure the user's own daemons instead of the system's"},

@@ -26,7 +26,7 @@ type golden struct {
 	order    []string
 }
 
-func parseGolden(t *testing.T, name string) golden {
+func parseGolden(t testing.TB, name string) golden {
 	t.Helper()
 	text, err := os.ReadFile(name)
 	if err != nil {

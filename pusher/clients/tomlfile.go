@@ -104,12 +104,12 @@ func (f *tomlFile) put(value any, key, before []string) error {
 		at := doc.value(key)
 		text = splice(f.text, at.from, at.to, at.keyText+" = "+literal)
 	case len(table) == 0 && doc.top > 0:
-		text = splice(f.text, doc.top, doc.top, line)
+		text = splice(f.text, doc.top, doc.top, newline(f.text, doc.top)+line)
 	case len(table) == 0:
 		text = f.insert(doc.firstTable([]string{}), line)
 	case doc.header(table) != nil:
 		h := doc.header(table)
-		text = splice(f.text, h.nextLine, h.nextLine, h.newline(f.text)+h.indent+line)
+		text = splice(f.text, h.nextLine, h.nextLine, newline(f.text, h.nextLine)+h.indent+line)
 	default:
 		text = f.insert(doc.firstTable(before), "["+toml.Key(table).String()+"]\n  "+line)
 	}
@@ -258,9 +258,9 @@ type tomlValue struct {
 	keyText  string // as it is written
 }
 
-// newline is what must be added where the header ends the text.
-func (h tomlHeader) newline(text []byte) string {
-	if h.nextLine > 0 && text[h.nextLine-1] != '\n' {
+// newline is what must be added before a line where the text ends without one.
+func newline(text []byte, offset int) string {
+	if offset > 0 && text[offset-1] != '\n' {
 		return "\n"
 	}
 	return ""

@@ -56,14 +56,14 @@ func (t tree) write(f *File, now time.Time) (backup string, err error) {
 			if err := unchanged(root, rel, f.Old); err != nil {
 				return err
 			}
-			suffix, err := backUp(root, rel, f.Old, attributes{old.Mode().Perm(), old, now})
+			suffix, err := f.backUp(root, rel, attributes{old.Mode().Perm(), old}, now)
 			if err != nil {
 				return fmt.Errorf("backing it up: %w", err)
 			}
 			backup = f.Path + suffix
 		}
 		aside := rel + ".riscv-build-" + rand.Text() + ".new"
-		err = create(root, aside, f.New, attributes{f.Mode, old, now})
+		err = create(root, aside, f.New, attributes{f.Mode, old})
 		if err == nil {
 			err = root.Rename(aside, rel)
 		}
@@ -87,26 +87,24 @@ func unchanged(root *os.Root, name string, old []byte) error {
 
 // backUp writes the old content beside a file, and gives what was added to its
 // name. A second backup of the same second has a number.
-func backUp(root *os.Root, name string, old []byte, as attributes) (suffix string, err error) {
-	stamp := ".riscv-build-" + as.now.UTC().Format("20060102T150405")
+func (f *File) backUp(root *os.Root, name string, as attributes, now time.Time) (suffix string, err error) {
+	stamp := ".riscv-build-" + now.UTC().Format("20060102T150405")
 	for n := 1; n < 100; n++ {
 		suffix = stamp + "~"
 		if n > 1 {
 			suffix = fmt.Sprintf("%s.%d~", stamp, n)
 		}
-		if err = create(root, name+suffix, old, as); !errors.Is(err, fs.ErrExist) {
+		if err = create(root, name+suffix, f.Old, as); !errors.Is(err, fs.ErrExist) {
 			break
 		}
 	}
 	return suffix, err
 }
 
-// attributes are what a file gets: the mode, the owner of another, if any, and
-// in a backup's name the time.
+// attributes are what a file gets: the mode, and the owner of another, if any.
 type attributes struct {
 	mode  fs.FileMode
 	owner fs.FileInfo
-	now   time.Time
 }
 
 // create writes a file that must not exist. Its content is nobody else's
@@ -162,8 +160,8 @@ func (f *File) Diff() string {
 	if !f.Exists() {
 		return ""
 	}
-	// The passwords are taken out before, so that a line beside a change says no more;
-	// where only a password changes, that is told.
+	// Passwords are taken out first, so that no line beside a change has one;
+	// where only a password differs, that is told.
 	diff := udiff.Unified(f.Path, f.Path, redact(string(f.Old)), redact(string(f.New)))
 	if diff == "" && string(f.Old) != string(f.New) {
 		return fmt.Sprintf("--- %s\n+++ %s\n (another password)\n", f.Path, f.Path)

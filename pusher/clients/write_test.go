@@ -258,3 +258,22 @@ func TestPasswordsAreNotShown(t *testing.T) {
 		t.Errorf("got %q", diff)
 	}
 }
+
+// A file that ends without a line break: the formats' goldens cannot have one.
+func TestTheLastLineMayBeUnfinished(t *testing.T) {
+	for file, c := range map[string]struct{ request, text, want string }{
+		"etc/containerd/certs.d/h:1/hosts.toml": {"nerdctl --registry h:1 --ca ca.pem", `server = "x"`, "server = \"https://h:1\"\nca = \"ca.crt\"\n"},
+		"etc/buildkit/buildkitd.toml":           {"buildkit --registry h:1", "debug = true\n[registry.\"h:1\"]", "debug = true\n[registry.\"h:1\"]\n  http = true\n"},
+		"etc/rancher/k3s/registries.yaml":       {"k3s --registry h:1", "mirrors:", "mirrors:\n  h:1:\n    endpoint:\n"},
+		"etc/docker/daemon.json":                {"docker --registry h:1", "{}", "{\n  \"insecure-registries\": [\"h:1\"]\n}"},
+	} {
+		root := t.TempDir()
+		lay(t, root, file, c.text)
+		if _, err := configure(t, root, c.request); err != nil {
+			t.Error(err)
+		}
+		if text, err := os.ReadFile(filepath.Join(root, file)); err != nil || !strings.HasPrefix(string(text), c.want) {
+			t.Errorf("%q: %v:\n%s", file, err, text)
+		}
+	}
+}
