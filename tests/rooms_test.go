@@ -44,6 +44,7 @@ var rooms = []room{
 	{path: "builder/host", never: []string{"cmd", "recipes", "pusher", "builder/engine", "builder/graph", buildkit}},
 	{path: "builder/display", never: []string{"cmd", "recipes", "pusher", "builder/graph"}},
 	{path: "pusher", never: []string{"cmd", "builder", "recipes"}},
+	{path: "pusher/clients", never: []string{"net/http"}},
 }
 
 // goPackage is what `go list -json` says of a package.

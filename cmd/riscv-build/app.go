@@ -22,7 +22,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		OnUsageError:              usageProblem,
 		Commands: []*cli.Command{
 			buildCommand(), lockCommand(), fetchCommand(), graphCommand(), checkCommand(), pushCommand(), validateCommand(),
-			initCommand(), cacheCommand(), doctorCommand(), schemaCommand(), versionCommand(), completionCommand(),
+			initCommand(), cacheCommand(), configureCommand(), doctorCommand(), schemaCommand(), versionCommand(), completionCommand(),
 		},
 	}
 	prepare(app.Commands)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/riscv-build/riscv-build/pusher/clients"
 	"github.com/riscv-build/riscv-build/recipes"
 )
 
@@ -61,6 +62,8 @@ func completionWords(commands []*cli.Command) []verbWords {
 			v.words = recipes.Catalog()
 		case c.Name == "completion":
 			v.words = []string{"bash", "zsh", "fish"}
+		case c.Name == "configure":
+			v.words = clients.Names()
 		}
 		slices.SortFunc(v.flags, func(a, b flagWords) int { return cmp.Compare(a.name, b.name) })
 		v.flags = slices.CompactFunc(v.flags, func(a, b flagWords) bool { return a.name == b.name })

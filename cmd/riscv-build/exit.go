@@ -9,6 +9,7 @@ import (
 	"github.com/riscv-build/riscv-build/builder/engine"
 	"github.com/riscv-build/riscv-build/builder/fetch"
 	"github.com/riscv-build/riscv-build/pusher"
+	"github.com/riscv-build/riscv-build/pusher/clients"
 	"github.com/riscv-build/riscv-build/recipes"
 )
 
@@ -43,9 +44,11 @@ func exitCode(ctx context.Context, err error) int {
 		return exitOK
 	case ctx.Err() != nil:
 		return exitInterrupted
-	case is[usageError](err), is[recipes.Problems](err), is[recipes.Problem](err), is[*builder.StaleError](err):
+	case is[usageError](err), is[recipes.Problems](err), is[recipes.Problem](err), is[*builder.StaleError](err),
+		is[*clients.RequestError](err), is[*clients.FileError](err):
 		return exitUsage
-	case is[environmentError](err), is[*engine.EnvironmentError](err), is[*engine.SpaceError](err), is[*fetch.SpaceError](err):
+	case is[environmentError](err), is[*engine.EnvironmentError](err), is[*engine.SpaceError](err), is[*fetch.SpaceError](err),
+		is[*clients.AccessError](err):
 		return exitEnvironment
 	case is[*fetch.NetworkError](err), is[*fetch.GoneError](err), is[*fetch.OfflineError](err), is[*pusher.Error](err):
 		return exitNetwork

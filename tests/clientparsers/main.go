@@ -1,0 +1,74 @@
+// Command clientparsers reads client configurations with the clients' own
+// parsers, for the tests of pusher/clients, and prints what they understood as
+// JSON. It is a module of its own: these parsers bring in more than the rest of
+// the program.
+//
+//	clientparsers k3s FILE                 registries.yaml, by K3s's parser
+//	clientparsers podman DIRECTORY NAME    where podman pulls NAME from, by DIRECTORY/registries.conf{,.d}
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/rancher/wharfie/pkg/registries"
+	"go.podman.io/image/v5/docker/reference"
+	"go.podman.io/image/v5/pkg/sysregistriesv2"
+	"go.podman.io/image/v5/types"
+)
+
+func main() {
+	understood, err := read(os.Args[1:])
+	if err == nil {
+		err = json.NewEncoder(os.Stdout).Encode(understood)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "clientparsers:", err)
+		os.Exit(1)
+	}
+}
+
+func read(args []string) (any, error) {
+	switch {
+	case len(args) == 2 && args[0] == "k3s":
+		r, err := registries.GetPrivateRegistries(args[1])
+		if err != nil {
+			return nil, err
+		}
+		return r.Registry, nil
+	case len(args) == 3 && args[0] == "podman":
+		return sources(args[1], args[2])
+	}
+	return nil, fmt.Errorf("reading arguments %q: see the command's comment", args)
+}
+
+// source is one place that podman tries.
+type source struct {
+	Reference string
+	Insecure  bool
+}
+
+func sources(dir, name string) ([]source, error) {
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return nil, err
+	}
+	r, err := sysregistriesv2.FindRegistry(&types.SystemContext{
+		SystemRegistriesConfPath:    filepath.Join(dir, "registries.conf"),
+		SystemRegistriesConfDirPath: filepath.Join(dir, "registries.conf.d"),
+	}, ref.Name())
+	if err != nil || r == nil {
+		return nil, err
+	}
+	pulls, err := r.PullSourcesFromReference(reference.TagNameOnly(ref))
+	if err != nil {
+		return nil, err
+	}
+	var all []source
+	for _, p := range pulls {
+		all = append(all, source{p.Reference.String(), p.Endpoint.Insecure})
+	}
+	return all, nil
+}
