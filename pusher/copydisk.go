@@ -126,6 +126,11 @@ func writeInto(ctx context.Context, dir string, files []file, entries []ocispec.
 			return err
 		}
 	}
+	for _, made := range []string{filepath.Dir(filepath.Clean(dir)), dir, filepath.Join(dir, "blobs")} {
+		if err := syncDir(made); err != nil {
+			return err
+		}
+	}
 	raw, err := os.ReadFile(filepath.Join(dir, ocispec.ImageIndexFile))
 	if os.IsNotExist(err) {
 		raw, err = []byte(emptyIndex), nil

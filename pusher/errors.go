@@ -50,6 +50,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // errNotFound is how a registry says that it has no such thing.
 var errNotFound = errors.New("404 Not Found")
 
+// errNoAccount is a registry that wants credentials where there are none.
+var errNoAccount = errors.New("401 Unauthorized: no credentials are known for it")
+
 // IsNotFound says whether a registry answered that there is no such thing.
 func IsNotFound(err error) bool {
 	var e *Error
@@ -95,7 +98,7 @@ func (ep *endpoint) explain(err error) (string, error) {
 	case errors.As(err, &plain):
 		return plain.advice(), plain
 	case errors.Is(err, auth.ErrBasicCredentialNotFound):
-		return ep.login(), errors.New("401 Unauthorized: no credentials are known for it")
+		return ep.login(), errNoAccount
 	case errors.As(err, &resp):
 		return ep.statusAdvice(resp), statusError{resp}
 	case errors.Is(err, errdef.ErrNotFound):

@@ -3,6 +3,7 @@ package pusher
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,9 +45,10 @@ type ImageInfo struct {
 }
 
 // Repositories lists the names of a registry's repositories, sorted, page by
-// page (distribution API, "_catalog"). host is [http://|https://]HOST[:PORT].
-func (p *Pusher) Repositories(ctx context.Context, host string) ([]string, error) {
-	ep, err := p.host(ctx, host)
+// page (distribution API, "_catalog"). target is as ParseTarget takes it; with a
+// prefix only the repositories below it are listed.
+func (p *Pusher) Repositories(ctx context.Context, target string) ([]string, error) {
+	ep, prefix, err := p.host(ctx, target)
 	if err != nil {
 		return nil, err
 	}
@@ -61,18 +63,19 @@ func (p *Pusher) Repositories(ctx context.Context, host string) ([]string, error
 	if err != nil {
 		return nil, ep.fail(ctx, subject{op: "listing repositories"}, err)
 	}
+	names = slices.DeleteFunc(names, func(name string) bool { return prefix != "" && !strings.HasPrefix(name, prefix+"/") })
 	slices.Sort(names)
 	return slices.Compact(names), nil
 }
 
-// List reads every repository of a registry with its tags, a few at a time.
-// One that cannot be read says so in its Err and does not end the list.
-func (p *Pusher) List(ctx context.Context, host string) ([]Repository, error) {
-	names, err := p.Repositories(ctx, host)
+// List reads the repositories that Repositories gives with their tags, a few at
+// a time. One that cannot be read says so in its Err and does not end the list.
+func (p *Pusher) List(ctx context.Context, target string) ([]Repository, error) {
+	names, err := p.Repositories(ctx, target)
 	if err != nil {
 		return nil, err
 	}
-	ep, err := p.host(ctx, host)
+	ep, _, err := p.host(ctx, target)
 	if err != nil {
 		return nil, err
 	}
@@ -89,17 +92,15 @@ func (p *Pusher) List(ctx context.Context, host string) ([]Repository, error) {
 	return all, ctx.Err()
 }
 
-// host gives the connection to a registry that is named without a repository.
-func (p *Pusher) host(ctx context.Context, s string) (*endpoint, error) {
-	target, prefix, err := ParseTarget(s)
+// host gives the connection to a registry, and the prefix that follows its name.
+func (p *Pusher) host(ctx context.Context, target string) (ep *endpoint, prefix string, err error) {
+	host, prefix, err := ParseTarget(target)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	if prefix != "" {
-		return nil, fmt.Errorf("reading registry %q: it goes on after the host: write HOST[:PORT]", s)
-	}
-	scheme, host := cutScheme(target)
-	return p.endpoint(ctx, reference{scheme: scheme, host: host})
+	scheme, host := cutScheme(host)
+	ep, err = p.endpoint(ctx, reference{scheme: scheme, host: host})
+	return ep, prefix, err
 }
 
 func (ep *endpoint) list(ctx context.Context, name string) Repository {
@@ -174,25 +175,15 @@ func describe(ctx context.Context, repo *remote.Repository, desc ocispec.Descrip
 	if !images.IsConfigType(m.Config.MediaType) {
 		return all, nil
 	}
-	info := ImageInfo{Platform: "unknown", Digest: desc.Digest, Size: m.Config.Size}
-	if p := desc.Platform; p != nil {
-		info.Platform = platformName(*p)
-	}
-	for _, l := range m.Layers {
-		info.Size += l.Size
-	}
-	raw, err = readRemote(ctx, repo.Blobs(), m.Config)
+	config, err := readRemote(ctx, repo.Blobs(), m.Config)
 	if err != nil {
 		return all, err
 	}
-	var config ocispec.Image
-	if err := json.Unmarshal(raw, &config); err != nil {
-		return all, fmt.Errorf("reading config %q: %w", m.Config.Digest, err)
+	info := ImageInfo{Platform: "unknown", Digest: desc.Digest}
+	if p := desc.Platform; p != nil {
+		info.Platform = platformName(*p)
 	}
-	info.Created = config.Created
-	if config.OS != "" {
-		info.Platform = platformName(config.Platform)
-	}
+	info.fill(m.Manifest, config)
 	return append(all, info), nil
 }
 
@@ -250,6 +241,13 @@ func platformsOf(ctx context.Context, repo *remote.Repository, object string) ([
 		names = append(names, i.Platform)
 	}
 	return names, err
+}
+
+// Unreachable says whether a registry gave no answer at all.
+func Unreachable(err error) bool {
+	var e *Error
+	var status statusError
+	return errors.As(err, &e) && !IsNotFound(err) && !errors.As(e.Err, &status) && !errors.Is(e.Err, errNoAccount)
 }
 
 // Riscv64 says whether a list of platforms has linux/riscv64.

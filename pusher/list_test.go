@@ -81,12 +81,23 @@ func TestListErrors(t *testing.T) {
 		return false
 	}
 	for host, want := range map[string]string{
-		"http://" + f.host: "listing repositories at registry", "http://" + f.host + "/team": "goes on after the host", "": "no host",
+		"http://" + f.host: "listing repositories at registry", "": "no host",
 		"127.0.0.1:1": "nothing listens there",
 	} {
 		if _, err := New(quick()).List(t.Context(), host); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v", host, err)
 		}
+	}
+}
+
+func TestListBelowAPrefix(t *testing.T) {
+	f := startFake(t)
+	for _, repo := range []string{"a/x", "ab/y", "a", "a/b/z"} {
+		f.multi(t, repo, "t", "riscv64")
+	}
+	got, err := New(quick()).Repositories(t.Context(), "http://"+f.host+"/a/")
+	if err != nil || strings.Join(got, " ") != "a/b/z a/x" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 

@@ -6,6 +6,20 @@ import (
 	"strings"
 )
 
+// CheckPlace says what is wrong with the name of a place (see Copy), without
+// looking there.
+func CheckPlace(s string) error {
+	_, err := parseLocation(s)
+	return err
+}
+
+// CheckReference says what is wrong with an image name,
+// [http://|https://]HOST[:PORT]/REPOSITORY[:TAG|@DIGEST].
+func CheckReference(s string) error {
+	_, err := parseRef(s)
+	return err
+}
+
 // kind is what an image lies in.
 type kind string
 
