@@ -33,8 +33,8 @@ type Copied struct {
 	UploadedBytes int64         `json:"uploaded_bytes"`
 }
 
-// Copy copies an image from one place to another; parseLocation says how they
-// are written. Manifests are copied as they are, so digests stay. A registry's
+// Copy copies an image from one place to another, both written as CheckPlace has
+// them. Manifests are copied as they are, so digests stay. A registry's
 // blobs go through a scratch directory. Blobs that the destination has are not
 // sent; its tag, or its index.json, is written last. An archive is replaced; a
 // layout keeps its other images.

@@ -25,7 +25,7 @@ type Inspection struct {
 	Platform ocispec.Platform
 }
 
-// Inspect reads what lies at a place (see Copy) and hands it to show; blobs of
+// Inspect reads what lies at a place (see CheckPlace) and hands it to show; blobs of
 // a registry are readable until show returns. It chooses the image for
 // opt.Platform, by default that for linux/riscv64, or the only one.
 func (p *Pusher) Inspect(ctx context.Context, src string, opt CopyOptions, show func(*Inspection) error) (err error) {

@@ -157,7 +157,7 @@ func describe(ctx context.Context, repo *remote.Repository, desc ocispec.Descrip
 		Manifests []ocispec.Descriptor
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
-		return all, fmt.Errorf("reading manifest %q: %w", desc.Digest, err)
+		return all, &localError{fmt.Errorf("reading manifest %q: %w", desc.Digest, err)}
 	}
 	if images.IsIndexType(desc.MediaType) {
 		for _, d := range m.Manifests {
@@ -223,7 +223,7 @@ func platformsOf(ctx context.Context, repo *remote.Repository, object string) ([
 		}
 		var index ocispec.Index
 		if err := json.Unmarshal(raw, &index); err != nil {
-			return nil, fmt.Errorf("reading index %q: %w", desc.Digest, err)
+			return nil, &localError{fmt.Errorf("reading index %q: %w", desc.Digest, err)}
 		}
 		complete := true
 		for _, d := range index.Manifests {

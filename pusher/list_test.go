@@ -137,7 +137,7 @@ func TestRemove(t *testing.T) {
 		{"dry", "", "t", "t, manifest false", true, "amd64 riscv64 t u"},
 		{"digest", "", "@", "t u, manifest true", false, "amd64 riscv64"},
 		{"registry without tag deletes", "no-tags", "amd64", "amd64, manifest true", false, "riscv64 t u"},
-		{"and other tags", "no-tags", "t", `["u"] names the same image`, false, "amd64 riscv64 t u"},
+		{"and other tags", "no-tags", "t", `["t" "u"] name the same image`, false, "amd64 riscv64 t u"},
 		{"switched off", "off", "amd64", "deletes are switched off", false, "amd64 riscv64 t u"},
 		{"switched off, digest", "off", "@", "405 Method Not Allowed (unsupported: said the fake)", false, "amd64 riscv64 t u"},
 		{"absent", "", "nope", "404", false, "amd64 riscv64 t u"},
@@ -174,7 +174,7 @@ func TestRemoveAtRegistry2(t *testing.T) {
 	if _, err := p.Push(t.Context(), img, []string{host + "/x:a", host + "/x:b"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Remove(t.Context(), host+"/x:a", false); err == nil || !strings.Contains(err.Error(), `["b"] names the same image`) {
+	if _, err := p.Remove(t.Context(), host+"/x:a", false); err == nil || !strings.Contains(err.Error(), `["a" "b"] name the same image`) {
 		t.Errorf("got %v", err)
 	}
 	done, err := p.Remove(t.Context(), host+"/x@"+img.Desc.Digest.String(), false)

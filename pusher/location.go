@@ -6,8 +6,15 @@ import (
 	"strings"
 )
 
-// CheckPlace says what is wrong with the name of a place (see Copy), without
-// looking there.
+// CheckPlace says what is wrong with the name of a place where images are:
+//
+//	[docker://|http://|https://]HOST[:PORT]/REPOSITORY[:TAG|@DIGEST]
+//	oci:DIR[:NAME]
+//	oci-archive:FILE[:NAME]
+//	docker-archive:FILE[:NAME]
+//	a path: a directory is an OCI layout, a file that ends in .tar an OCI archive
+//
+// A path is what is there on disk, or begins with / or a dot, or ends in .tar.
 func CheckPlace(s string) error {
 	_, err := parseLocation(s)
 	return err
@@ -38,15 +45,7 @@ type location struct {
 	name string    // the image in a layout or archive; "" if none is named
 }
 
-// parseLocation reads a place as a user writes it:
-//
-//	[docker://|http://|https://]HOST[:PORT]/REPOSITORY[:TAG|@DIGEST]
-//	oci:DIR[:NAME]
-//	oci-archive:FILE[:NAME]
-//	docker-archive:FILE[:NAME]
-//	a path: a directory is an OCI layout, a file that ends in .tar an OCI archive
-//
-// A path is what is there on disk, or begins with / or a dot, or ends in .tar.
+// parseLocation reads a place as CheckPlace has it.
 func parseLocation(s string) (location, error) {
 	if rest, ok := strings.CutPrefix(s, "docker://"); ok {
 		ref, err := parseRef(rest)

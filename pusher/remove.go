@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 )
@@ -45,27 +46,22 @@ func (p *Pusher) Remove(ctx context.Context, ref string, dry bool) (Removed, err
 		return done, ep.fail(ctx, subject{"looking up", r.repository, r.object()}, err)
 	}
 	done.Digest = desc.Digest
-	same, err := d.sameTags(ctx, desc.Digest)
-	if err != nil {
-		return done, err
-	}
-	done.Manifest, done.Tags = r.digest != "", same
 	if r.digest == "" {
 		done.Tags = []string{r.tag}
-	}
-	if dry {
-		return done, nil
-	}
-	if r.digest == "" {
-		err := d.tag(ctx)
-		if err == nil || !tagsUnsupported(err) {
+		if dry {
+			return done, nil
+		}
+		if err := d.tag(ctx); err == nil || !tagsUnsupported(err) {
 			return done, d.fail(ctx, err)
 		}
-		if len(same) > 1 {
-			return done, fmt.Errorf("deleting tag %q: the registry deletes no single tags, and %q names the same image: delete the image with all its tags as %s/%s@%s",
-				r, slices.DeleteFunc(same, func(t string) bool { return t == r.tag }), r.host, r.repository, desc.Digest)
-		}
-		done.Manifest = true
+	}
+	done.Manifest = true
+	if done.Tags, err = d.sameTags(ctx, desc.Digest); err != nil || dry {
+		return done, err
+	}
+	if r.digest == "" && len(done.Tags) > 1 {
+		return done, fmt.Errorf("deleting tag %q: the registry deletes no single tags, and %q name the same image: delete it with all its tags as %s/%s@%s",
+			r, done.Tags, r.host, r.repository, desc.Digest)
 	}
 	repo.SkipReferrersGC = true
 	return done, d.fail(ctx, repo.Manifests().Delete(ctx, ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}))
@@ -84,6 +80,9 @@ func (d *removal) sameTags(ctx context.Context, dgst digest.Digest) ([]string, e
 	err := repo.Tags(ctx, "", func(page []string) error {
 		for _, tag := range page {
 			desc, err := repo.Manifests().Resolve(ctx, tag)
+			if err != nil && !errors.Is(err, errdef.ErrNotFound) {
+				return err
+			}
 			if err == nil && desc.Digest == dgst {
 				same = append(same, tag)
 			}

@@ -57,8 +57,11 @@ func copyImage(c *cli.Context) error {
 		writeJSON(c.App.Writer, done)
 		return nil
 	}
-	fmt.Fprintf(c.App.Writer, "%s: %s (%s; %d blobs sent, %s)\n", done.Digest, done.To, strings.Join(done.Platforms, ", "),
-		done.UploadedBlobs, megabytes(done.UploadedBytes))
+	text := strings.Join(done.Platforms, ", ")
+	if done.UploadedBlobs > 0 {
+		text += fmt.Sprintf("; %d blobs sent, %s", done.UploadedBlobs, megabytes(done.UploadedBytes))
+	}
+	fmt.Fprintf(c.App.Writer, "%s: %s (%s)\n", done.Digest, done.To, text)
 	return nil
 }
 
