@@ -55,6 +55,7 @@ type Request struct {
 	Offline      bool
 	NoCache      bool
 	Push         []string // HOST[:PORT][/PREFIX]
+	Index        bool     // put the image into the index at its tags instead of replacing what is there
 	Tags         []string // replace the recipe's
 	Output       string   // OCI layout directory or .tar file
 }

@@ -25,7 +25,11 @@ func (b *Builder) push(ctx context.Context, p *plan, img *built, r *Result) erro
 	if len(refs) == 0 {
 		return nil
 	}
-	res, err := b.cfg.Pusher.Push(ctx, out, refs)
+	push := b.cfg.Pusher.Push
+	if p.req.Index {
+		push = b.cfg.Pusher.PushIndex
+	}
+	res, err := push(ctx, out, refs)
 	r.UploadedBlobs, r.UploadedBytes = res.UploadedBlobs, res.UploadedBytes
 	if err != nil {
 		return fmt.Errorf("pushing the image of recipe %q: %w", rec.Name, err)

@@ -45,21 +45,21 @@ type section struct{ *io.SectionReader }
 
 func (section) Close() error { return nil }
 
-func openArchive(name string) (*Layout, error) {
+func openArchive(name string) (*disk, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	l, err := readArchive(f)
+	d, err := readArchive(f)
 	if err != nil {
 		_ = f.Close()
 		return nil, err
 	}
-	l.close = f.Close
-	return l, nil
+	d.close = f.Close
+	return d, nil
 }
 
-func readArchive(f *os.File) (*Layout, error) {
+func readArchive(f *os.File) (*disk, error) {
 	var magic [4]byte
 	n, _ := f.ReadAt(magic[:], 0)
 	switch {
@@ -80,7 +80,7 @@ func readArchive(f *os.File) (*Layout, error) {
 		if err != nil {
 			return nil, err
 		}
-		return pick(a, raw)
+		return &disk{Provider: a, index: raw}, nil
 	}
 	if list := a.member(dockerManifest); list != nil {
 		return a.docker(list)
@@ -143,7 +143,7 @@ func readMember(s *io.SectionReader) ([]byte, error) {
 
 // docker gives the images of an archive without an OCI index manifests made
 // from its own list: `docker save` wrote none before version 25.
-func (a *archive) docker(list *io.SectionReader) (*Layout, error) {
+func (a *archive) docker(list *io.SectionReader) (*disk, error) {
 	raw, err := readMember(list)
 	if err != nil {
 		return nil, err
@@ -170,7 +170,7 @@ func (a *archive) docker(list *io.SectionReader) (*Layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pick(a, rawIndex)
+	return &disk{Provider: a, index: rawIndex}, nil
 }
 
 // dockerImage is an entry of manifest.json.

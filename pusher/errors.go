@@ -47,6 +47,20 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// errNotFound is how a registry says that it has no such thing.
+var errNotFound = errors.New("404 Not Found")
+
+// errNoAccount is a registry that wants credentials where there are none.
+var errNoAccount = errors.New("401 Unauthorized: no credentials are known for it")
+
+// IsNotFound says whether a registry answered that there is no such thing.
+func IsNotFound(err error) bool {
+	var e *Error
+	var status statusError
+	return errors.As(err, &e) && (errors.Is(e.Err, errNotFound) ||
+		errors.As(e.Err, &status) && status.resp.StatusCode == http.StatusNotFound)
+}
+
 // localError is no fault of the registry: the image could not be read.
 type localError struct{ err error }
 
@@ -84,11 +98,11 @@ func (ep *endpoint) explain(err error) (string, error) {
 	case errors.As(err, &plain):
 		return plain.advice(), plain
 	case errors.Is(err, auth.ErrBasicCredentialNotFound):
-		return ep.login(), errors.New("401 Unauthorized: no credentials are known for it")
+		return ep.login(), errNoAccount
 	case errors.As(err, &resp):
 		return ep.statusAdvice(resp), statusError{resp}
 	case errors.Is(err, errdef.ErrNotFound):
-		return "check repository and tag, and that the address is a registry's", errors.New("404 Not Found")
+		return "check repository and tag, and that the address is a registry's", errNotFound
 	case errors.Is(err, errStall):
 		return "check the network and the registry, then push again: what it has is not sent again", err
 	}

@@ -36,20 +36,41 @@ func (l *Layout) Close() error { return l.close() }
 // takes the one for linux/riscv64; a single image is taken whatever its
 // platform, so that it can be checked. Errors name the file.
 func OpenLayout(path string) (*Layout, error) {
+	d, err := openDisk(path)
+	if err != nil {
+		return nil, err
+	}
+	l, err := pick(d.Provider, d.index)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening image %q: %w", path, err), d.close())
+	}
+	l.close = d.close
+	return l, nil
+}
+
+// disk is what lies on disk: blobs and the index that names them.
+type disk struct {
+	content.Provider
+	index []byte
+	close func() error
+}
+
+// openDisk opens a layout directory or an archive. Errors name the file.
+func openDisk(path string) (*disk, error) {
 	fi, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening image %q: %w: name an OCI layout directory or a .tar file", path, err)
 	}
-	var l *Layout
+	var d *disk
 	if fi.IsDir() {
-		l, err = openDir(path)
+		d, err = openDir(path)
 	} else {
-		l, err = openArchive(path)
+		d, err = openArchive(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening image %q: %w", path, err)
 	}
-	return l, nil
+	return d, nil
 }
 
 // dirProvider reads the blobs of a layout directory without writing there.
@@ -63,17 +84,12 @@ func (d dirProvider) ReaderAt(_ context.Context, desc ocispec.Descriptor) (conte
 	return local.OpenReader(filepath.Join(string(d), "blobs", desc.Digest.Algorithm().String(), desc.Digest.Encoded()))
 }
 
-func openDir(dir string) (*Layout, error) {
+func openDir(dir string) (*disk, error) {
 	raw, err := os.ReadFile(filepath.Join(dir, ocispec.ImageIndexFile))
 	if err != nil {
 		return nil, fmt.Errorf("%w: name a directory with an OCI layout", err)
 	}
-	l, err := pick(dirProvider(dir), raw)
-	if err != nil {
-		return nil, err
-	}
-	l.close = func() error { return nil }
-	return l, nil
+	return &disk{Provider: dirProvider(dir), index: raw, close: func() error { return nil }}, nil
 }
 
 // candidate is one image of a layout.
@@ -178,6 +194,11 @@ func platformOf(from content.Provider, config ocispec.Descriptor) *ocispec.Platf
 	if err != nil {
 		return nil
 	}
+	return parsePlatform(raw)
+}
+
+// parsePlatform reads the platform of a config's text.
+func parsePlatform(raw []byte) *ocispec.Platform {
 	var p ocispec.Platform
 	if json.Unmarshal(raw, &p) != nil || p.OS == "" || p.Architecture == "" {
 		return nil

@@ -47,10 +47,7 @@ type download struct {
 }
 
 func (d *download) run(ctx context.Context) (ocispec.Descriptor, error) {
-	name := d.ref.tag
-	if d.ref.digest != "" {
-		name = d.ref.digest.String()
-	}
+	name := d.ref.object()
 	desc, err := d.repo.Manifests().Resolve(ctx, name)
 	if err != nil {
 		return desc, d.fail(ctx, "looking up", name, err)

@@ -44,6 +44,9 @@ type reference struct {
 	digest     digest.Digest // "" with a tag
 }
 
+// dockerHub is the name of Docker Hub in image names.
+const dockerHub = "docker.io"
+
 // parseRef reads [http://|https://]HOST[:PORT]/REPOSITORY[:TAG|@DIGEST]; the
 // tag is "latest" where neither is written.
 func parseRef(s string) (reference, error) {
@@ -57,6 +60,12 @@ func parseRef(s string) (reference, error) {
 		return reference{}, fmt.Errorf("reading image name %q: %w: write HOST[:PORT]/REPOSITORY:TAG with a lower-case repository", s, err)
 	}
 	out := reference{scheme: scheme, host: r.Registry, repository: r.Repository, tag: r.Reference}
+	if out.host == "index.docker.io" {
+		out.host = dockerHub
+	}
+	if out.host == dockerHub && !strings.Contains(out.repository, "/") {
+		out.repository = "library/" + out.repository // as docker reads it
+	}
 	if d, err := r.Digest(); err == nil {
 		out.tag, out.digest = "", d
 	} else if out.tag == "" {
@@ -71,6 +80,14 @@ func (r reference) String() string {
 		return r.host + "/" + r.repository + "@" + r.digest.String()
 	}
 	return r.host + "/" + r.repository + ":" + r.tag
+}
+
+// object is what the reference names in its repository.
+func (r reference) object() string {
+	if r.digest != "" {
+		return r.digest.String()
+	}
+	return r.tag
 }
 
 // place is a repository with the tags that go there.

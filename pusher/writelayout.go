@@ -274,7 +274,12 @@ func aside(name string, write func(io.Writer) error) error {
 	if err := os.Rename(tmp.Name(), name); err != nil {
 		return err
 	}
-	d, err := os.Open(filepath.Dir(name))
+	return syncDir(filepath.Dir(name))
+}
+
+// syncDir makes what was renamed into a directory, or made there, last.
+func syncDir(name string) error {
+	d, err := os.Open(name)
 	if err != nil {
 		return err
 	}

@@ -21,8 +21,9 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // run decides
 		OnUsageError:              usageProblem,
 		Commands: []*cli.Command{
-			buildCommand(), lockCommand(), fetchCommand(), graphCommand(), checkCommand(), pushCommand(), validateCommand(),
-			initCommand(), cacheCommand(), configureCommand(), doctorCommand(), schemaCommand(), versionCommand(), completionCommand(),
+			buildCommand(), lockCommand(), fetchCommand(), graphCommand(), checkCommand(), pushCommand(), copyCommand(),
+			registryCommand(), searchCommand(), auditCommand(), configureCommand(), validateCommand(), initCommand(),
+			cacheCommand(), doctorCommand(), schemaCommand(), versionCommand(), completionCommand(),
 		},
 	}
 	prepare(app.Commands)

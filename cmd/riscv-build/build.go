@@ -15,6 +15,7 @@ func buildCommand() *cli.Command {
 		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), []cli.Flag{
 			&cli.StringSliceFlag{Name: "push", Usage: "push to the registry `HOST[:PORT][/PREFIX]` (may be repeated)"},
 			&cli.StringSliceFlag{Name: "tag", Usage: "push under tag `T` instead of those of the recipe (may be repeated)"},
+			indexFlag(),
 			&cli.StringFlag{Name: "output", Usage: "write the image as an OCI layout to `DIR|FILE.tar`"},
 			&cli.BoolFlag{Name: "offline", Usage: "download nothing"},
 			&cli.BoolFlag{Name: "no-cache", Usage: "build and test anew although nothing changed"},

@@ -54,6 +54,14 @@ func jsonFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "json", Usage: "print one JSON document on standard output"}
 }
 
+func indexFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "index", Usage: "put the image into the multi-platform index at the tag, beside the other platforms"}
+}
+
+func registryFlag() cli.Flag {
+	return &cli.StringFlag{Name: "registry", Usage: "ask the private registry `HOST[:PORT][/PREFIX]` (default: that of the configuration)"}
+}
+
 func jobsFlag() cli.Flag {
 	return &cli.IntFlag{Name: "jobs", Usage: "run `N` compilers at a time (0: by processors and memory)"}
 }

@@ -26,7 +26,7 @@ func openImage(ctx context.Context, p *place, arg string) (img pusher.Image, clo
 	if !namesRegistry(arg) {
 		return pusher.Image{}, nil, usagef("opening image %q: there is no such file: name an OCI layout directory, a .tar file or HOST[:PORT]/REPOSITORY:TAG", arg)
 	}
-	dir, err := os.MkdirTemp("", "riscv-build-image-*")
+	dir, err := os.MkdirTemp(scratchDir(), "riscv-build-image-*")
 	if err != nil {
 		return pusher.Image{}, nil, environmentError{fmt.Errorf("making a directory for image %q: %w: free some space or set TMPDIR", arg, err)}
 	}
@@ -40,6 +40,16 @@ func openImage(ctx context.Context, p *place, arg string) (img pusher.Image, clo
 		return pusher.Image{}, nil, errors.Join(fmt.Errorf("opening image %q, which is no file: %w", arg, err), remove())
 	}
 	return pusher.Image{Provider: store, Desc: desc}, remove, nil
+}
+
+// scratchDir is where images of registries are put for a while: $TMPDIR, else
+// /var/tmp, because /tmp is memory on many systems; "" is the system's choice.
+func scratchDir() string {
+	const large = "/var/tmp"
+	if fi, err := os.Stat(large); os.Getenv("TMPDIR") == "" && err == nil && fi.IsDir() {
+		return large
+	}
+	return ""
 }
 
 // namesRegistry tells a reference from a path that is not there: the host of a

@@ -12,12 +12,21 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containerd/log"
+
 	"github.com/riscv-build/riscv-build/builder"
 	"github.com/riscv-build/riscv-build/builder/engine"
 	"github.com/riscv-build/riscv-build/builder/fetch"
 	"github.com/riscv-build/riscv-build/pusher"
 	"github.com/riscv-build/riscv-build/recipes"
 )
+
+func TestMain(m *testing.M) {
+	if err := log.SetLevel("error"); err != nil { // as main does
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // do runs the program in a directory of its own.
 func do(t *testing.T, args ...string) (code int, stdout, stderr string) {

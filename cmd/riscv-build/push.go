@@ -13,7 +13,7 @@ func pushCommand() *cli.Command {
 	return &cli.Command{
 		Name: "push", Usage: "check an image and push it", ArgsUsage: "LAYOUT|FILE.tar [http://]HOST[:PORT]/REPOSITORY:TAG...",
 		Description: "Nothing that fails the check is pushed. What the recipe of an image allows is known with --recipe.",
-		Flags:       flags(stateFlags(), checkFlags()),
+		Flags:       flags(stateFlags(), checkFlags(), []cli.Flag{indexFlag()}),
 		Action:      pushImage,
 	}
 }
@@ -26,7 +26,11 @@ func pushImage(c *cli.Context) error {
 		if err := r.Err(); err != nil {
 			return err
 		}
-		result, err := newPusher(p).Push(c.Context, img, c.Args().Tail())
+		push := newPusher(p).Push
+		if c.Bool("index") {
+			push = newPusher(p).PushIndex
+		}
+		result, err := push(c.Context, img, c.Args().Tail())
 		if err != nil {
 			return err
 		}

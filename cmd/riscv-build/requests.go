@@ -42,12 +42,15 @@ func requestsFor(c *cli.Context, rs []*recipes.Recipe) ([]builder.Request, error
 	if len(c.StringSlice("tag")) > 0 && len(c.StringSlice("push")) == 0 {
 		return nil, usagef("reading --tag: tags are for a registry: name it with --push")
 	}
+	if c.Bool("index") && len(c.StringSlice("push")) == 0 {
+		return nil, usagef("reading --index: an index is at a registry: name it with --push")
+	}
 	var requests []builder.Request
 	for _, r := range rs {
 		requests = append(requests, builder.Request{
 			Recipe: r, LockPath: lockPath(r), Locked: c.Bool("locked"), Mode: c.String("mode"),
 			Offline: c.Bool("offline"), NoCache: c.Bool("no-cache"),
-			Push: c.StringSlice("push"), Tags: c.StringSlice("tag"), Output: c.String("output"),
+			Push: c.StringSlice("push"), Index: c.Bool("index"), Tags: c.StringSlice("tag"), Output: c.String("output"),
 		})
 	}
 	return requests, nil

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/riscv-build/riscv-build/pusher"
 	"github.com/riscv-build/riscv-build/recipes"
 )
 
@@ -31,6 +32,7 @@ type Config struct {
 	Keyring    string              `toml:"keyring"`     // file of archive keys that replaces the built-in ones
 	StateDir   string              `toml:"state_dir"`   // absolute path
 	CacheLimit string              `toml:"cache_limit"` // size of the build cache such as "10GB"; see Size
+	Registry   string              `toml:"registry"`    // HOST[:PORT][/PREFIX] of the registry that images are pushed to; see PushRegistry
 	Registries map[string]Registry `toml:"registries"`  // by HOST or HOST:PORT
 }
 
@@ -40,6 +42,17 @@ type Registry struct {
 	CA        string `toml:"ca"`         // PEM file of certificate authorities
 	Cert      string `toml:"cert"`       // PEM file of a client certificate
 	Key       string `toml:"key"`        // PEM file of its key
+}
+
+// PushRegistry is the registry that is asked where none is named: what registry
+// says, else the only one of registries, else "".
+func (c *Config) PushRegistry() string {
+	if c.Registry == "" && len(c.Registries) == 1 {
+		for host := range c.Registries {
+			return host
+		}
+	}
+	return c.Registry
 }
 
 // Load reads the files that exist. The error is of type recipes.Problems if a
@@ -90,6 +103,11 @@ func (c *Config) validate(path string, lines map[string]int) error {
 	if c.StateDir != "" && !filepath.IsAbs(c.StateDir) {
 		bad("state_dir", fmt.Sprintf("state_dir = %q is no absolute path", c.StateDir), "write the path from / on")
 	}
+	if c.Registry != "" {
+		if _, _, err := pusher.ParseTarget(c.Registry); err != nil {
+			bad("registry", fmt.Sprintf("registry = %q is no registry", c.Registry), `write HOST[:PORT][/PREFIX], such as "192.168.1.5:6000"`)
+		}
+	}
 	for host, r := range c.Registries {
 		if (r.Cert == "") != (r.Key == "") {
 			bad(recipes.JoinPath("registries", host), fmt.Sprintf("registry %q has a client certificate without its key, or the other way round", host),
@@ -103,7 +121,7 @@ func (c *Config) validate(path string, lines map[string]int) error {
 // overlay lets what the other file says win.
 func (c *Config) overlay(o *Config) {
 	for _, pair := range []struct{ to, from *string }{
-		{&c.Snapshot, &o.Snapshot}, {&c.Keyring, &o.Keyring}, {&c.StateDir, &o.StateDir}, {&c.CacheLimit, &o.CacheLimit},
+		{&c.Snapshot, &o.Snapshot}, {&c.Keyring, &o.Keyring}, {&c.StateDir, &o.StateDir}, {&c.CacheLimit, &o.CacheLimit}, {&c.Registry, &o.Registry},
 	} {
 		if *pair.from != "" {
 			*pair.to = *pair.from

@@ -60,6 +60,7 @@ func TestProblems(t *testing.T) {
 		"no size":         {"\n\ncache_limit = \"much\"\n", 3, "no size"},
 		"relative":        {"state_dir = \"state\"\n", 1, "absolute"},
 		"half a key pair": {"snapshot = \"none\"\n[registries.\"a.example\"]\ncert = \"/c.pem\"\n", 2, "without its key"},
+		"no registry":     {"registry = \"a b\"\n", 1, "no registry"},
 		"syntax":          {"mirrors = [\n", 1, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,6 +74,21 @@ func TestProblems(t *testing.T) {
 				t.Errorf("got %+v, want line %d and %q", ps[0], c.line, c.want)
 			}
 		})
+	}
+}
+
+func TestPushRegistry(t *testing.T) {
+	one := map[string]Registry{"a.example": {}}
+	for _, c := range []struct {
+		config Config
+		want   string
+	}{
+		{Config{}, ""}, {Config{Registries: one}, "a.example"}, {Config{Registry: "b.example/team", Registries: one}, "b.example/team"},
+		{Config{Registries: map[string]Registry{"a.example": {}, "b.example": {}}}, ""},
+	} {
+		if got := c.config.PushRegistry(); got != c.want {
+			t.Errorf("%+v: got %q", c.config, got)
+		}
 	}
 }
 
