@@ -10,12 +10,20 @@ import (
 	stdlog "log"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/containerd/log"
 )
 
+// memoryLimit is where the collector begins to work harder, in bytes: a board
+// has 4 GB, most of which compilers need. GOMEMLIMIT replaces it.
+const memoryLimit = 140 << 20
+
 func main() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	// What the libraries of containerd and HTTP/2 warn of is for operators of
 	// daemons; this program's own messages do not go through these loggers.
 	_ = log.SetLevel("error")
