@@ -89,7 +89,8 @@ func (s *Store) Serving(address string) (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.removeStale(staleUpload); err != nil {
+	err = s.staleUploads(staleUpload, func(path string, _ int64) error { return os.Remove(path) })
+	if err != nil {
 		release()
 		return nil, &AccessError{fmt.Errorf("removing old uploads of %q: %w: check the disk and who owns the files", s.root, err)}
 	}
@@ -147,19 +148,12 @@ func (s *Store) changing(repo string) *sync.Mutex {
 	return &s.repos[maphash.String(s.seed, repo)%uint64(len(s.repos))]
 }
 
-// removeStale removes what lies in uploads for longer than age.
-func (s *Store) removeStale(age time.Duration) error {
-	_, err := s.staleUploads(age, os.Remove)
-	return err
-}
-
-// staleUploads calls do for the uploads that are older than age, and gives
-// their bytes.
-func (s *Store) staleUploads(age time.Duration, do func(path string) error) (bytes int64, err error) {
+// staleUploads calls do for the uploads that nobody continued for age.
+func (s *Store) staleUploads(age time.Duration, do func(path string, size int64) error) error {
 	dir := filepath.Join(s.root, "uploads")
 	names, err := readDir(dir)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	for _, name := range names {
 		path := filepath.Join(dir, name)
@@ -167,12 +161,11 @@ func (s *Store) staleUploads(age time.Duration, do func(path string) error) (byt
 		if err != nil || time.Since(info.ModTime()) < age {
 			continue // it may have been finished meanwhile
 		}
-		if err := do(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return bytes, err
+		if err := do(path, info.Size()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
-		bytes += info.Size()
 	}
-	return bytes, nil
+	return nil
 }
 
 // writeFile writes a file so that it is there whole or not at all, and stays

@@ -246,24 +246,39 @@ func (s *Store) adopt(u *upload, d digest.Digest) error {
 	if err := makeDir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	have, err := s.size(d, nil)
-	again := err == nil && have == u.size && u.size > 0
-	if !again {
+	have, err := s.size(d, ociregistry.ErrBlobUnknown)
+	there := err == nil && have == u.size
+	if !there {
 		if err := u.file.Sync(); err != nil {
 			return err
 		}
 	}
+	if err := s.linkUpload(u, d, there); err != nil || there {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// linkUpload moves an upload to its blob, if none is there yet, and links it.
+func (s *Store) linkUpload(u *upload, d digest.Digest, there bool) error {
 	release, err := s.shared()
 	if err != nil {
 		return err
 	}
 	defer release()
-	if again && touch(path) == nil {
-		err = os.Remove(s.uploadPath(u.id))
-	} else if err = errors.Join(u.file.Sync(), os.Rename(s.uploadPath(u.id), path)); err == nil {
-		err = errors.Join(touch(path), syncDir(filepath.Dir(path)))
+	from, path := s.uploadPath(u.id), s.blobPath(d)
+	if there && touch(path) == nil {
+		err = os.Remove(from)
+	} else if err = touch(from); err == nil {
+		if there { // the collector was faster
+			err = u.file.Sync()
+		}
+		err = errors.Join(err, os.Rename(from, path))
 	}
-	return errors.Join(err, s.linkBlob(u.repo, d))
+	if err != nil {
+		return err
+	}
+	return s.linkBlob(u.repo, d)
 }
 
 // Cancel ends an upload and removes its bytes, unless it was committed.
