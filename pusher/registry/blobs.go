@@ -91,6 +91,9 @@ func (s *Store) GetBlobRange(_ context.Context, repo string, d digest.Digest, of
 		return nil, err
 	}
 	info, err := f.Stat()
+	if err == nil && offset0 > 0 && offset0 >= info.Size() {
+		err = ociregistry.ErrRangeInvalid
+	}
 	if err == nil {
 		_, err = f.Seek(offset0, io.SeekStart)
 	}

@@ -116,8 +116,8 @@ func (s *Store) resumeUpload(ctx context.Context, repo, id string) (*upload, err
 
 // join makes an upload the one that writes in its session.
 func (s *Store) join(ctx context.Context, u *upload) (*upload, error) {
-	want, _ := ctx.Value(expectedKey{}).(expected)
-	if want == (expected{}) {
+	want, ok := ctx.Value(expectedKey{}).(expected)
+	if !ok {
 		want.offset = -1
 	}
 	ses := s.sessions.get(u.id)
