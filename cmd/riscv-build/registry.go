@@ -15,11 +15,13 @@ import (
 
 func registryCommand() *cli.Command {
 	return &cli.Command{
-		Name: "registry", Usage: "look into a registry and tidy it",
+		Name: "registry", Usage: "serve a registry, look into one and tidy it",
 		Subcommands: []*cli.Command{
 			registryLsCommand(),
 			registryInspectCommand(),
 			registryRmCommand(),
+			registryServeCommand(),
+			registryGCCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			var names []string

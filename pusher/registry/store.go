@@ -52,6 +52,14 @@ func Open(root string) (*Store, error) {
 	return s, nil
 }
 
+// OpenExisting opens the directory of a registry that has been served.
+func OpenExisting(root string) (*Store, error) {
+	if _, err := os.Stat(filepath.Join(root, "repositories")); err != nil {
+		return nil, &AccessError{fmt.Errorf("opening registry directory %q: %w: name the one that is served with --root", root, err)}
+	}
+	return Open(root)
+}
+
 // prepare makes the directories. Those of the blobs are made at once: one by
 // one, each would have to be flushed to the disk for itself.
 func (s *Store) prepare() error {
@@ -171,8 +179,12 @@ func (s *Store) staleUploads(age time.Duration, do func(path string, size int64)
 // writeFile writes a file so that it is there whole or not at all, and stays
 // after a power cut.
 func (s *Store) writeFile(path string, raw []byte) error {
+	return s.writeMode(path, raw, 0o644)
+}
+
+func (s *Store) writeMode(path string, raw []byte, mode fs.FileMode) error {
 	tmp := filepath.Join(s.root, "uploads", "file-"+rand.Text())
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
