@@ -38,11 +38,11 @@ func registryGC(c *cli.Context) error {
 	if c.Duration("grace") < 0 {
 		return usagef("reading --grace %q: it is a time, at least 0", c.Duration("grace"))
 	}
-	root, err := registryRoot(c)
+	p, err := findPlace(c)
 	if err != nil {
 		return err
 	}
-	store, err := registry.OpenExisting(root)
+	store, err := registry.OpenExisting(registryRoot(c, p))
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ func registryServeCommand() *cli.Command {
 			&cli.StringFlag{Name: "tls-self-signed", Usage: "speak HTTPS with a certificate for `HOST,IP,...` by a CA that is made for it"},
 			&cli.StringFlag{Name: "htpasswd", Usage: "ask for an account of `FILE` (bcrypt: htpasswd -B)"},
 			&cli.BoolFlag{Name: "anonymous-pull", Usage: "with --htpasswd: pulls need no account"},
+			&cli.StringFlag{Name: "proxy", Usage: "serve a cache of the registry `[http://|https://]HOST[:PORT][/PREFIX]`, for pulls only"},
 			&cli.BoolFlag{Name: "read-only", Usage: "take no pushes and delete nothing"},
 			&cli.BoolFlag{Name: "metrics", Usage: "count requests at /metrics, for Prometheus"},
 			&cli.StringFlag{Name: "log-format", Value: "text", Usage: "log requests as `FORMAT`: " + strings.Join(logFormats, ", ")},
@@ -49,16 +50,16 @@ func registryRootFlags() []cli.Flag {
 	return []cli.Flag{&cli.StringFlag{Name: "root", Usage: "the registry's content is in `DIR` (default: registry in the state directory)"}}
 }
 
-// registryRoot is the directory of the registry that is meant.
-func registryRoot(c *cli.Context) (string, error) {
-	if dir := c.String("root"); dir != "" {
-		return filepath.Abs(dir)
+// registryRoot is the directory of the registry that is meant. A cache has one
+// of its own.
+func registryRoot(c *cli.Context, p *place) string {
+	switch {
+	case c.String("root") != "":
+		return c.String("root")
+	case c.String("proxy") != "":
+		return filepath.Join(p.stateDir, "registry-cache")
 	}
-	p, err := findPlace(c)
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(p.stateDir, "registry"), nil
+	return filepath.Join(p.stateDir, "registry")
 }
 
 func registryServe(c *cli.Context) error {
@@ -97,13 +98,20 @@ func serveOptions(c *cli.Context) (registry.ServeOptions, error) {
 	if c.Bool("anonymous-pull") && c.String("htpasswd") == "" {
 		return opt, usagef("reading --anonymous-pull: nobody is asked for an account: give --htpasswd FILE too, or leave it out")
 	}
-	root, err := registryRoot(c)
+	p, err := findPlace(c)
 	if err != nil {
 		return opt, err
+	}
+	root, upstream := registryRoot(c, p), c.String("proxy")
+	if upstream != "" {
+		if opt.Upstream, err = newPusher(p).Remote(upstream); err != nil {
+			return opt, usageError{err}
+		}
 	}
 	opt = registry.ServeOptions{
 		Root: root, Address: c.String("addr"), CertFile: c.String("tls-cert"), KeyFile: c.String("tls-key"),
 		Htpasswd: c.String("htpasswd"), AnonymousPull: c.Bool("anonymous-pull"), ReadOnly: c.Bool("read-only"), Metrics: c.Bool("metrics"),
+		Upstream: opt.Upstream,
 	}
 	opt.SelfSigned, err = certificateNames(c.String("tls-self-signed"))
 	handler := slog.Handler(slog.NewTextHandler(c.App.ErrWriter, nil))
@@ -183,7 +191,7 @@ func announce(w io.Writer, server *registry.Server, opt registry.ServeOptions) {
 	fmt.Fprintf(w, "serving registry %q on %s%s; clients reach it as %s; configure them: riscv-build configure k3s --registry %s%s%s --write\n",
 		opt.Root, scheme, server.Address(), strings.Join(hosts, ", "), scheme, hosts[0], ca)
 	if server.CAFile() != "" {
-		fmt.Fprintf(w, "clients must trust the CA in %q: copy it to them\n", server.CAFile())
+		fmt.Fprintf(w, "clients must trust the CA in %q: copy it to them, and name it where it is then\n", server.CAFile())
 	}
 }
 

@@ -15,6 +15,8 @@
 //	repositories/NAME/_tags/TAG                       the digest that the tag names
 //	repositories/NAME/_referrers/ALGORITHM/HEX/DIGEST a descriptor of a manifest whose subject is HEX
 //	uploads/                                          what is being written
+//	kind                                              a registry, or a cache of which
+//	tls/                                              a CA of the registry's own, and what it signed
 //	serve.lock, gc.lock, gc.turn, gc.run              held by processes that serve and collect
 //
 // A file outside uploads is whole: it is written there, flushed to the disk and

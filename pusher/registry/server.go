@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"cuelabs.dev/go/oci/ociregistry"
+
+	"github.com/riscv-build/riscv-build/pusher"
 )
 
 // ServeOptions says how a registry is served. The zero value but for Root and
@@ -27,8 +29,9 @@ type ServeOptions struct {
 	Htpasswd      string   // file of accounts; "": none are asked for
 	AnonymousPull bool     // with Htpasswd: who has no account may read
 	ReadOnly      bool
-	Metrics       bool         // at /metrics, for everybody
-	Log           *slog.Logger // requests, and what went wrong; nil: nothing
+	Metrics       bool           // at /metrics, for everybody
+	Log           *slog.Logger   // requests, and what went wrong; nil: nothing
+	Upstream      *pusher.Remote // serve a cache of this registry; nil: a registry
 }
 
 // Limits of a server.
@@ -58,7 +61,11 @@ func Listen(opt ServeOptions) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	release, err := store.Serving(opt.Address)
+	kind := "registry"
+	if opt.Upstream != nil {
+		kind = "cache of " + opt.Upstream.String()
+	}
+	release, err := store.Serving(opt.Address, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +79,11 @@ func Listen(opt ServeOptions) (*Server, error) {
 
 func (s *Server) listen() (err error) {
 	f := &front{store: s.store, protocol: newProtocol(s.store, s.store), anonymous: s.opt.AnonymousPull, log: s.opt.Log}
-	if s.opt.ReadOnly {
+	switch {
+	case s.opt.Upstream != nil:
+		c := newCache(s.store, s.opt.Upstream, s.opt.Log)
+		f.protocol, f.refusal = newProtocol(s.store, c), c.refusal()
+	case s.opt.ReadOnly:
 		f.refusal = ociregistry.NewError("the registry is read-only: push to another", ociregistry.ErrUnsupported.Code(), nil)
 	}
 	if s.opt.Metrics {

@@ -91,10 +91,15 @@ func (s *Store) Writable() error {
 }
 
 // Serving takes the directory for a server at an address, until release, and
-// removes uploads that nobody continues. A directory that is served is refused.
-func (s *Store) Serving(address string) (release func(), err error) {
+// removes uploads that nobody continues. A directory that is served is refused,
+// and one that is of another kind: what a cache holds is not the whole.
+func (s *Store) Serving(address, kind string) (release func(), err error) {
 	release, err = s.claim("serve.lock", address)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.checkKind(kind); err != nil {
+		release()
 		return nil, err
 	}
 	err = s.staleUploads(staleUpload, func(path string, _ int64) error { return os.Remove(path) })
@@ -103,6 +108,22 @@ func (s *Store) Serving(address string) (release func(), err error) {
 		return nil, &AccessError{fmt.Errorf("removing old uploads of %q: %w: check the disk and who owns the files", s.root, err)}
 	}
 	return release, nil
+}
+
+// checkKind notes what the directory is, or holds that it is what it was.
+func (s *Store) checkKind(kind string) error {
+	path := filepath.Join(s.root, "kind")
+	raw, err := os.ReadFile(path)
+	if was := strings.TrimSpace(string(raw)); err == nil && was != kind {
+		return &AccessError{fmt.Errorf("opening registry directory %q: it is a %s, not a %s: name another with --root", s.root, was, kind)}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = s.writeFile(path, []byte(kind+"\n"))
+	}
+	if err != nil {
+		return &AccessError{fmt.Errorf("opening registry directory %q: %w: check the disk and who owns the files", s.root, err)}
+	}
+	return nil
 }
 
 // claim takes a lock that one process may have, and notes in it who has it.
