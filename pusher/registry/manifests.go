@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"cuelabs.dev/go/oci/ociregistry"
-	"cuelabs.dev/go/oci/ociregistry/ociref"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -174,7 +173,7 @@ func (s *Store) resolve(repo string, ref reference) (digest.Digest, error) {
 	if err := checkName(repo); err != nil {
 		return "", err
 	}
-	if !ociref.IsValidTag(ref.tag) {
+	if !isTag(ref.tag) {
 		return "", ociregistry.ErrManifestUnknown
 	}
 	raw, err := os.ReadFile(s.tagPath(repo, ref.tag))

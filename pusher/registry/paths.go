@@ -95,8 +95,11 @@ func tagOf(file string) (string, bool) {
 			}
 		}
 	}
-	return string(tag), ociref.IsValidTag(string(tag))
+	return string(tag), isTag(string(tag))
 }
+
+// isTag says whether a tag is one. The library does not bear an empty one.
+func isTag(tag string) bool { return tag != "" && ociref.IsValidTag(tag) }
 
 // digestsBelow lists the digests whose files are in the algorithm directories
 // of a directory.

@@ -11,7 +11,6 @@ import (
 	"strconv"
 
 	"cuelabs.dev/go/oci/ociregistry"
-	"cuelabs.dev/go/oci/ociregistry/ociref"
 	"cuelabs.dev/go/oci/ociregistry/ociserver"
 	"github.com/opencontainers/go-digest"
 )
@@ -57,6 +56,8 @@ func (p *protocol) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = p.tagList(w, r, name)
 	case kind == "referrers" && r.Method == http.MethodGet:
 		err = p.referrerList(w, r, reference{tag: name, digest: digest.Digest(last)})
+	case kind == "manifests" && last == "": // at which the library panics
+		err = ociregistry.ErrManifestUnknown
 	case kind == "manifests" && r.Method == http.MethodPut:
 		err = p.putManifest(w, r, name, last)
 	case kind == "blobs/uploads" && r.Method == http.MethodDelete:
@@ -84,7 +85,7 @@ func (p *protocol) putManifest(w http.ResponseWriter, r *http.Request, name, las
 	}
 	in := pushed{contentType: r.Header.Get("Content-Type")}
 	switch d := digest.Digest(last); {
-	case ociref.IsValidTag(last):
+	case isTag(last):
 		in.ref.tag = last
 	case d.Validate() == nil:
 		in.ref.digest = d

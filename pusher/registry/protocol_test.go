@@ -454,6 +454,13 @@ func TestWhatIsNoNameIsRefused(t *testing.T) {
 		{"GET", "/v2/a/blobs/md5:d41d8cd98f00b204e9800998ecf8427e", 400, "DIGEST_INVALID"},
 		{"PUT", "/v2/../a/manifests/x", 400, "NAME_INVALID"},
 		{"PUT", "/v2/a/manifests/..%2f..%2fx", 404, "MANIFEST_UNKNOWN"},
+		{"GET", "/v2/a/manifests/", 404, "MANIFEST_UNKNOWN"},
+		{"PUT", "/v2/a/manifests/", 404, "MANIFEST_UNKNOWN"},
+		{"GET", "/v2/a/blobs/", 400, "DIGEST_INVALID"},
+		{"GET", "/v2/a/tags/", 404, "NAME_UNKNOWN"},
+		{"GET", "/v2/manifests/x", 404, "MANIFEST_UNKNOWN"},
+		{"PATCH", "/v2/a/blobs/uploads/", 405, "UNSUPPORTED"},
+		{"GET", "/v2//manifests/x", 400, "NAME_INVALID"},
 		{"GET", "/v2/a/manifests/..", 404, "MANIFEST_UNKNOWN"},
 		{"DELETE", "/v2/a/manifests/..%2fx", 404, "MANIFEST_UNKNOWN"},
 		{"PATCH", "/v2/a/blobs/uploads/Li4vLi4vLi4veA", 404, "BLOB_UPLOAD_UNKNOWN"}, // ../../../x
