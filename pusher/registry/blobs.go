@@ -68,7 +68,7 @@ func (s *Store) keep(repo string, d digest.Digest) (ociregistry.Descriptor, erro
 	}
 	n, err := s.size(d, ociregistry.ErrBlobUnknown)
 	if err == nil {
-		err = touch(s.blobPath(d))
+		err = s.touch(s.blobPath(d))
 	}
 	return ociregistry.Descriptor{MediaType: octets, Digest: d, Size: n}, err
 }
@@ -181,5 +181,8 @@ func removed(path string, unknown error) error {
 	if err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	if err := syncDir(filepath.Dir(path)); !errors.Is(err, fs.ErrNotExist) { // the collector removes empty ones
+		return err
+	}
+	return nil
 }

@@ -111,7 +111,11 @@ func (c *cache) manifest(ctx context.Context, repo string, ref reference) (ocire
 		return nil, upstreamError(err, ociregistry.ErrManifestUnknown)
 	}
 	desc = ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
-	if err := c.keepManifest(repo, pushed{ref: ref, contentType: desc.MediaType, raw: raw}, desc); err != nil {
+	in := pushed{digest: desc.Digest, contentType: desc.MediaType, raw: raw}
+	if ref.tag != "" {
+		in.tags = []string{ref.tag}
+	}
+	if err := c.keepManifest(repo, in, desc); err != nil {
 		c.warn("storing a manifest", "repository", repo, "reference", ref.String(), "error", err.Error())
 	}
 	return &memoryReader{bytes.NewReader(raw), desc}, nil
@@ -186,7 +190,7 @@ func (c *cache) share(repo string, d digest.Digest) error {
 		return err
 	}
 	defer release()
-	if err := touch(c.blobPath(d)); err != nil {
+	if err := c.touch(c.blobPath(d)); err != nil {
 		return err
 	}
 	return c.linkBlob(repo, d)

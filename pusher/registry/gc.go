@@ -70,18 +70,31 @@ func (s *Store) Collect(ctx context.Context, opt CollectOptions) (Collected, err
 	}
 	defer release()
 	c := &collection{
-		Store: s, opt: opt, cutoff: time.Now().Add(-opt.Grace),
+		Store: s, opt: opt,
 		live: map[digest.Digest]bool{}, unlinked: map[digest.Digest][]string{},
 	}
 	if c.opt.Deleted == nil {
 		c.opt.Deleted = func(Garbage) {}
 	}
-	for _, step := range []func(context.Context) error{c.mark, c.sweepManifests, c.sweepBlobs, c.sweepUploads, c.prune} {
+	for _, step := range []func(context.Context) error{c.begin, c.mark, c.sweepManifests, c.sweepBlobs, c.sweepUploads, c.prune} {
 		if err := step(ctx); err != nil {
 			return c.sum, fmt.Errorf("collecting garbage of %q: %w: nothing that is used was deleted; run it again when this is mended", s.root, err)
 		}
 	}
 	return c.sum, nil
+}
+
+// begin sets the time before which things are old. No push is under way then:
+// one that began before has its tag, which is seen, and one that begins later
+// makes young what it names.
+func (c *collection) begin(context.Context) error {
+	release, err := c.alone()
+	if err != nil {
+		return err
+	}
+	defer release()
+	c.cutoff = time.Now().Add(-c.opt.Grace)
+	return nil
 }
 
 // mark finds what is used.

@@ -18,12 +18,13 @@ import (
 
 // pushed is a manifest that comes.
 type pushed struct {
-	ref         reference
+	digest      digest.Digest // "": that by SHA-256
+	tags        []string
 	contentType string
 	raw         []byte
 }
 
-// PutManifest stores a manifest, and moves the tag when all that it names is
+// PutManifest stores a manifest, and moves the tags when all that it names is
 // in the repository and will stay there after a power cut. It gives the
 // manifest's descriptor and subject.
 func (s *Store) PutManifest(_ context.Context, repo string, p pushed) (desc ocispec.Descriptor, subject *ocispec.Descriptor, err error) {
@@ -35,11 +36,11 @@ func (s *Store) PutManifest(_ context.Context, repo string, p pushed) (desc ocis
 		return desc, nil, err
 	}
 	algorithm := digest.Canonical
-	if p.ref.digest != "" {
-		algorithm = p.ref.digest.Algorithm()
+	if p.digest != "" {
+		algorithm = p.digest.Algorithm()
 	}
 	desc = ocispec.Descriptor{MediaType: mediaType, Digest: algorithm.FromBytes(p.raw), Size: int64(len(p.raw))}
-	if p.ref.digest != "" && p.ref.digest != desc.Digest {
+	if p.digest != "" && p.digest != desc.Digest {
 		return desc, nil, ociregistry.ErrDigestInvalid
 	}
 	s.changing(repo).Lock()
@@ -90,7 +91,7 @@ func (s *Store) need(repo string, d needed) error {
 		}
 	}
 	if err == nil {
-		err = touch(s.blobPath(d.Digest))
+		err = s.touch(s.blobPath(d.Digest))
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ociregistry.ErrNameUnknown) {
 		return unknown
@@ -118,16 +119,17 @@ func (s *Store) refresh(repo string, d digest.Digest) error {
 	return nil
 }
 
-// linkManifest writes a manifest and what points at it, the tag last.
+// linkManifest writes a manifest and what points at it, the tags last.
 func (s *Store) linkManifest(repo string, p pushed, desc ocispec.Descriptor, subject *ocispec.Descriptor) error {
 	if err := s.syncLinks(repo); err != nil {
 		return err
 	}
-	if have, err := s.size(desc.Digest, ociregistry.ErrManifestUnknown); err == nil && have == desc.Size {
-		if err := touch(s.blobPath(desc.Digest)); err != nil {
+	if have, err := s.size(desc.Digest, ociregistry.ErrManifestUnknown); err != nil || have != desc.Size {
+		if err := s.writeFile(s.blobPath(desc.Digest), p.raw); err != nil {
 			return err
 		}
-	} else if err := s.writeFile(s.blobPath(desc.Digest), p.raw); err != nil {
+	}
+	if err := s.touch(s.blobPath(desc.Digest)); err != nil { // the clock of a file system may be behind
 		return err
 	}
 	if err := s.writeChanged(s.linkPath(repo, manifestLinks, desc.Digest), desc.MediaType); err != nil {
@@ -142,10 +144,12 @@ func (s *Store) linkManifest(repo string, p pushed, desc ocispec.Descriptor, sub
 			return err
 		}
 	}
-	if p.ref.tag == "" {
-		return nil
+	for _, tag := range p.tags {
+		if err := s.writeChanged(s.tagPath(repo, tag), desc.Digest.String()); err != nil {
+			return err
+		}
 	}
-	return s.writeChanged(s.tagPath(repo, p.ref.tag), desc.Digest.String())
+	return nil
 }
 
 // syncLinks makes the notes of a repository's blobs stay after a power cut.

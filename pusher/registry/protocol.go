@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 
 	"cuelabs.dev/go/oci/ociregistry"
 	"cuelabs.dev/go/oci/ociregistry/ociserver"
@@ -25,6 +28,7 @@ import (
 //     byte, and cannot cancel;
 //   - mounts: it answers that a blob is unknown where clients expect a session
 //     to send it in;
+//   - ranges: it does not know those from the end;
 //   - lists: an empty one is null, without a media type, and n=0 is all.
 type protocol struct {
 	store   *Store
@@ -66,11 +70,11 @@ func (p *protocol) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if r, err = p.upload(r, name); err == nil {
 			p.library.ServeHTTP(w, r)
 		}
+	case kind == "blobs" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		w.Header().Set("Accept-Ranges", "bytes")
+		w.Header().Set("Content-Type", octets)
+		p.library.ServeHTTP(w, p.fromStart(r, name, digest.Digest(last)))
 	default:
-		if kind == "blobs" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-			w.Header().Set("Accept-Ranges", "bytes")
-			w.Header().Set("Content-Type", octets)
-		}
 		p.library.ServeHTTP(w, r)
 	}
 	if err != nil {
@@ -78,7 +82,9 @@ func (p *protocol) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// putManifest takes a manifest (distribution-spec, "Pushing manifests").
+// putManifest takes a manifest (distribution-spec, "Pushing manifests"). One
+// that is named by its digest may have tags as parameters: so will version 1.2
+// of the specification tag what is not named by SHA-256.
 func (p *protocol) putManifest(w http.ResponseWriter, r *http.Request, name, last string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -86,11 +92,14 @@ func (p *protocol) putManifest(w http.ResponseWriter, r *http.Request, name, las
 	in := pushed{contentType: r.Header.Get("Content-Type")}
 	switch d := digest.Digest(last); {
 	case isTag(last):
-		in.ref.tag = last
+		in.tags = []string{last}
 	case d.Validate() == nil:
-		in.ref.digest = d
+		in.digest, in.tags = d, r.URL.Query()["tag"]
 	default:
 		return invalid("%q is neither a tag nor a digest", last)
+	}
+	if slices.ContainsFunc(in.tags, func(tag string) bool { return !isTag(tag) }) {
+		return invalid("the tags %q are not all tags", in.tags)
 	}
 	var err error
 	if in.raw, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxManifest)); err != nil {
@@ -105,11 +114,31 @@ func (p *protocol) putManifest(w http.ResponseWriter, r *http.Request, name, las
 	}
 	w.Header().Set("Location", "/v2/"+name+"/manifests/"+desc.Digest.String())
 	w.Header().Set("Docker-Content-Digest", desc.Digest.String())
+	if in.digest != "" {
+		w.Header()["OCI-Tag"] = in.tags
+	}
 	if subject != nil {
 		w.Header().Set("OCI-Subject", subject.Digest.String())
 	}
 	w.WriteHeader(http.StatusCreated)
 	return nil
+}
+
+// fromStart gives a request for the last bytes of a blob as one for bytes from
+// an offset.
+func (p *protocol) fromStart(r *http.Request, name string, d digest.Digest) *http.Request {
+	text, isEnd := strings.CutPrefix(r.Header.Get("Range"), "bytes=-")
+	n, err := strconv.ParseInt(text, 10, 64)
+	if !isEnd || err != nil || n <= 0 {
+		return r
+	}
+	desc, err := p.backend.ResolveBlob(r.Context(), name, d)
+	if err != nil {
+		return r // the library will meet the same error
+	}
+	r = r.Clone(r.Context())
+	r.Header.Set("Range", fmt.Sprintf("bytes=%d-", max(0, desc.Size-n)))
+	return r
 }
 
 // contentRange is how a chunk says where it belongs: both ends are included

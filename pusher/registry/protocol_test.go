@@ -215,6 +215,8 @@ func TestBlobs(t *testing.T) {
 		{"", content, "", 200},
 		{"bytes=0-9", content[:10], "bytes 0-9/1000000", 206},
 		{"bytes=999990-", content[:10], "bytes 999990-999999/1000000", 206},
+		{"bytes=-10", content[:10], "bytes 999990-999999/1000000", 206},
+		{"bytes=-2000000", content, "bytes 0-999999/1000000", 206},
 		{"bytes=5-1999999", content[5:], "bytes 5-999999/1000000", 206},
 	} {
 		a := c.do("GET", at, "", "Range", r.asked)

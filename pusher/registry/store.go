@@ -26,6 +26,7 @@ type Store struct {
 	*ociregistry.Funcs // what is not here is not supported
 
 	root     string
+	slack    time.Duration
 	sessions sessions
 	seed     maphash.Seed
 	repos    [64]sync.Mutex // a repository's changes of manifests and tags come one after another
@@ -78,7 +79,7 @@ func (s *Store) prepare() error {
 			return err
 		}
 	}
-	return errors.Join(syncDir(blobs), s.Writable())
+	return errors.Join(syncDir(blobs), s.measure())
 }
 
 // Writable says whether files can be written; the error names why not.
@@ -250,4 +251,26 @@ func syncDir(dir string) error {
 }
 
 // touch makes a file young, so that the collector leaves it alone.
-func touch(path string) error { return os.Chtimes(path, time.Time{}, time.Now()) }
+func (s *Store) touch(path string) error {
+	return os.Chtimes(path, time.Time{}, time.Now().Add(s.slack))
+}
+
+// coarse is how far apart the times of files may be on a file system that does
+// not keep parts of a second: FAT, of memory cards, has even seconds.
+const coarse = 2 * time.Second
+
+// measure finds out whether the times of files are exact. Where they are not, a
+// file is made younger than it is, or it would be older than a collection that
+// began before it was touched.
+func (s *Store) measure() error {
+	f, err := os.CreateTemp(filepath.Join(s.root, "uploads"), "probe-*")
+	if err != nil {
+		return err
+	}
+	at := time.Now().Truncate(time.Second).Add(123_456_789)
+	err = errors.Join(f.Close(), os.Chtimes(f.Name(), at, at))
+	if info, statErr := os.Stat(f.Name()); statErr != nil || !info.ModTime().Equal(at) {
+		s.slack = coarse
+	}
+	return errors.Join(err, os.Remove(f.Name()))
+}

@@ -267,9 +267,9 @@ func (s *Store) linkUpload(u *upload, d digest.Digest, there bool) error {
 	}
 	defer release()
 	from, path := s.uploadPath(u.id), s.blobPath(d)
-	if there && touch(path) == nil {
+	if there && s.touch(path) == nil {
 		err = os.Remove(from)
-	} else if err = touch(from); err == nil {
+	} else if err = s.touch(from); err == nil {
 		if there { // the collector was faster
 			err = u.file.Sync()
 		}
