@@ -20,7 +20,9 @@ const (
 
 // imposed are methods whose parameters an interface of a library dictates.
 var imposed = map[string]string{
-	"builder/engine/embedded Run": "executor.Executor of BuildKit",
+	"builder/engine/embedded Run":           "executor.Executor of BuildKit",
+	"pusher/registry GetBlobRange":          "ociregistry.Interface",
+	"pusher/registry PushBlobChunkedResume": "ociregistry.Interface",
 }
 
 // source is one parsed Go file.

@@ -44,6 +44,7 @@ var rooms = []room{
 	{path: "builder/host", never: []string{"cmd", "recipes", "pusher", "builder/engine", "builder/graph", buildkit}},
 	{path: "builder/display", never: []string{"cmd", "recipes", "pusher", "builder/graph"}},
 	{path: "pusher", never: []string{"cmd", "builder", "recipes"}},
+	{path: "pusher/registry", never: []string{"github.com/urfave/cli/v2"}},
 	{path: "pusher/clients", never: []string{"net/http"}},
 }
 

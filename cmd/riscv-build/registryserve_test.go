@@ -17,6 +17,8 @@ import (
 // the line that it prints first and the address in it.
 func serving(t *testing.T, args ...string) (line, address string) {
 	t.Helper()
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	t.Setenv("RISCV_BUILD_STATE_DIR", filepath.Join(t.TempDir(), "state"))
 	ctx, cancel := context.WithCancel(context.Background())
 	r, w := io.Pipe()
 	code := make(chan int, 1)

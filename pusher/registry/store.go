@@ -79,7 +79,21 @@ func (s *Store) prepare() error {
 			return err
 		}
 	}
-	return errors.Join(syncDir(blobs), s.measure())
+	return errors.Join(syncDir(blobs), s.prepareLocks(), s.measure())
+}
+
+// prepareLocks makes the locks as the account that serves: a collector that is
+// run as another would make them for itself alone.
+func (s *Store) prepareLocks() error {
+	var errs []error
+	for _, name := range []string{"serve.lock", "gc.lock", "gc.turn", "gc.run"} {
+		f, err := os.OpenFile(filepath.Join(s.root, name), os.O_CREATE|os.O_RDONLY, 0o644)
+		if err == nil {
+			err = f.Close()
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // Writable says whether files can be written; the error names why not.
