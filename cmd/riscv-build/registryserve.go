@@ -38,7 +38,7 @@ func registryServeCommand() *cli.Command {
 			&cli.BoolFlag{Name: "read-only", Usage: "take no pushes and delete nothing"},
 			&cli.BoolFlag{Name: "metrics", Usage: "count requests at /metrics, for Prometheus"},
 			&cli.StringFlag{Name: "log-format", Value: "text", Usage: "log requests as `FORMAT`: " + strings.Join(logFormats, ", ")},
-			&cli.BoolFlag{Name: "quiet", Usage: "do not log requests"},
+			&cli.BoolFlag{Name: "quiet", Usage: "log only what goes wrong"},
 		}),
 		Action: registryServe,
 	}
@@ -114,14 +114,20 @@ func serveOptions(c *cli.Context) (registry.ServeOptions, error) {
 		Upstream: opt.Upstream,
 	}
 	opt.SelfSigned, err = certificateNames(c.String("tls-self-signed"))
-	handler := slog.Handler(slog.NewTextHandler(c.App.ErrWriter, nil))
-	if c.String("log-format") == "json" {
-		handler = slog.NewJSONHandler(c.App.ErrWriter, nil)
-	}
-	if !c.Bool("quiet") {
-		opt.Log = slog.New(handler)
-	}
+	opt.Log = requestLog(c)
 	return opt, err
+}
+
+// requestLog writes requests and what goes wrong; with --quiet the latter only.
+func requestLog(c *cli.Context) *slog.Logger {
+	var opt slog.HandlerOptions
+	if c.Bool("quiet") {
+		opt.Level = slog.LevelWarn
+	}
+	if c.String("log-format") == "json" {
+		return slog.New(slog.NewJSONHandler(c.App.ErrWriter, &opt))
+	}
+	return slog.New(slog.NewTextHandler(c.App.ErrWriter, &opt))
 }
 
 // checkTogether refuses one of two flags without the other.

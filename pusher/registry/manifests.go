@@ -64,8 +64,9 @@ func (s *Store) PutManifest(_ context.Context, repo string, p pushed) (desc ocis
 // the specification lets come later.
 func (s *Store) complete(repo string, doc *document) error {
 	var missing []string
+	n := &needs{store: s, repo: repo, seen: map[digest.Digest]bool{}}
 	for _, d := range doc.needed() {
-		err := s.need(repo, d)
+		err := n.need(d)
 		switch {
 		case errors.Is(err, ociregistry.ErrManifestBlobUnknown):
 			missing = append(missing, d.Digest.String())
@@ -76,19 +77,35 @@ func (s *Store) complete(repo string, doc *document) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return ociregistry.NewError(fmt.Sprintf("the repository does not have %s: push it first", strings.Join(missing, ", ")),
+	names := strings.Join(missing[:min(len(missing), 5)], ", ")
+	return ociregistry.NewError(fmt.Sprintf("the repository does not have %s, %d in all: push what is missing first", names, len(missing)),
 		ociregistry.ErrManifestBlobUnknown.Code(), nil)
 }
 
-// need holds that a repository has what a manifest names, and makes it young
+// needs is what is looked for in a repository, each thing once.
+type needs struct {
+	store *Store
+	repo  string
+	seen  map[digest.Digest]bool
+}
+
+// need holds that the repository has what a manifest names, and makes it young
 // with all below it.
-func (s *Store) need(repo string, d needed) error {
-	unknown := ociregistry.ErrManifestBlobUnknown
-	err := s.known(repo, blobLinks, d.Digest, unknown)
-	if d.entry && err != nil {
-		if err = s.known(repo, manifestLinks, d.Digest, unknown); err == nil {
-			err = s.refresh(repo, d.Digest)
+func (n *needs) need(d needed) error {
+	if n.seen[d.Digest] {
+		return nil
+	}
+	n.seen[d.Digest] = true
+	s := n.store
+	var unknown error = ociregistry.ErrManifestBlobUnknown
+	err := unknown
+	if d.entry {
+		if err = s.known(n.repo, manifestLinks, d.Digest, unknown); err == nil {
+			err = n.refresh(d.Digest)
 		}
+	}
+	if errors.Is(err, unknown) {
+		err = s.known(n.repo, blobLinks, d.Digest, unknown)
 	}
 	if err == nil {
 		err = s.touch(s.blobPath(d.Digest))
@@ -102,8 +119,8 @@ func (s *Store) need(repo string, d needed) error {
 // refresh makes young what a manifest names: the collector may have seen it
 // without a tag, and take what it names for garbage. What is missing below it
 // was deleted by somebody, and is not the matter of this push.
-func (s *Store) refresh(repo string, d digest.Digest) error {
-	raw, err := os.ReadFile(s.blobPath(d))
+func (n *needs) refresh(d digest.Digest) error {
+	raw, err := os.ReadFile(n.store.blobPath(d))
 	if err != nil {
 		return err
 	}
@@ -112,7 +129,7 @@ func (s *Store) refresh(repo string, d digest.Digest) error {
 		return err
 	}
 	for _, below := range doc.needed() {
-		if err := s.need(repo, below); err != nil && !errors.Is(err, ociregistry.ErrManifestBlobUnknown) {
+		if err := n.need(below); err != nil && !errors.Is(err, ociregistry.ErrManifestBlobUnknown) {
 			return err
 		}
 	}

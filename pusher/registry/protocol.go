@@ -29,7 +29,7 @@ import (
 //   - mounts: it answers that a blob is unknown where clients expect a session
 //     to send it in;
 //   - ranges: it does not know those from the end;
-//   - lists: an empty one is null, without a media type, and n=0 is all.
+//   - lists: an empty one is null, without a media type, n=0 is all, and HEAD is none.
 type protocol struct {
 	store   *Store
 	backend ociregistry.Interface // reads; the store, or a cache over it
@@ -52,13 +52,14 @@ func (p *protocol) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name, last := parts[2], parts[4]
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 	var err error
 	switch kind := parts[1] + parts[3]; {
-	case kind == "_catalog" && r.Method == http.MethodGet:
+	case kind == "_catalog" && reads:
 		err = p.catalog(w, r)
-	case kind == "tags" && last == "list" && r.Method == http.MethodGet:
+	case kind == "tags" && last == "list" && reads:
 		err = p.tagList(w, r, name)
-	case kind == "referrers" && r.Method == http.MethodGet:
+	case kind == "referrers" && reads:
 		err = p.referrerList(w, r, reference{tag: name, digest: digest.Digest(last)})
 	case kind == "manifests" && last == "": // at which the library panics
 		err = ociregistry.ErrManifestUnknown
@@ -70,7 +71,7 @@ func (p *protocol) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if r, err = p.upload(r, name); err == nil {
 			p.library.ServeHTTP(w, r)
 		}
-	case kind == "blobs" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+	case kind == "blobs" && reads:
 		w.Header().Set("Accept-Ranges", "bytes")
 		w.Header().Set("Content-Type", octets)
 		p.library.ServeHTTP(w, p.fromStart(r, name, digest.Digest(last)))

@@ -430,6 +430,9 @@ func TestLists(t *testing.T) {
 	if a = c.do("GET", "/v2/a/tags/list?n=0", ""); a.body != `{"name":"a","tags":[]}` || next(a) != "" {
 		t.Error(a)
 	}
+	if a = c.do("HEAD", "/v2/a/tags/list", ""); a.status != 200 || a.body != "" || a.header.Get("Content-Length") == "0" {
+		t.Error(a)
+	}
 	c.want(c.do("GET", "/v2/a/tags/list?n=-1", ""), 400, "PAGINATION_NUMBER_INVALID")
 	c.want(c.do("GET", "/v2/nope/tags/list", ""), 404, "NAME_UNKNOWN")
 }
