@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -184,7 +185,7 @@ func announce(w io.Writer, server *registry.Server, opt registry.ServeOptions) {
 	}
 	hosts := reachable(server.Address())
 	if len(opt.SelfSigned) > 0 {
-		hosts = opt.SelfSigned
+		hosts = slices.Clone(opt.SelfSigned) // the server renews its certificate for these
 		ca = " --ca " + server.CAFile()
 	}
 	_, port, err := net.SplitHostPort(server.Address().String())

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 // serving runs `registry serve` with arguments until the test ends, and gives
@@ -92,6 +95,33 @@ func TestRegistryServeOverTLS(t *testing.T) {
 		t.Errorf("exit %d, %s", code, stderr)
 	}
 	if code, _, stderr := do(t, "registry", "ls", address); code != exitNetwork || !strings.Contains(stderr, "CA's certificate") {
+		t.Errorf("exit %d, %s", code, stderr)
+	}
+}
+
+// TestRegistryServeWithAccounts: the account is the one of the docker configuration.
+func TestRegistryServeWithAccounts(t *testing.T) {
+	f := filled(t)
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "htpasswd")
+	if err := os.WriteFile(file, []byte("anna:"+string(hash)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, address := serving(t, "--root", filepath.Join(dir, "root"), "--htpasswd", file)
+	t.Setenv("DOCKER_CONFIG", dir)
+	push := []string{"copy", f.ref("riscv64/busybox:1"), address + "/riscv64/busybox:1"}
+	if code, _, stderr := do(t, push...); code != exitNetwork || !strings.Contains(stderr, "docker login") {
+		t.Errorf("exit %d, %s", code, stderr)
+	}
+	account := `{"auths":{"` + strings.TrimPrefix(address, "http://") + `":{"auth":"` + base64.StdEncoding.EncodeToString([]byte("anna:secret")) + `"}}}`
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(account), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := do(t, push...); code != exitOK {
 		t.Errorf("exit %d, %s", code, stderr)
 	}
 }
