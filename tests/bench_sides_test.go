@@ -24,6 +24,7 @@ import (
 	"github.com/riscv-build/riscv-build/recipes"
 	"github.com/riscv-build/riscv-build/recipes/lock"
 	"github.com/riscv-build/riscv-build/templates"
+	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
 // script is what is run on a side: unpack, and the steps, each timed. triplet is
@@ -137,7 +138,7 @@ func (b *bench) root(arch, dir string) {
 		"sed", "tar", "xz-utils", "binutils", "g++", "gcc", "libc6-dev", "pkgconf", "libcrypt-dev"}, b.recipe.Build.Packages, b.recipe.Build.Tools)
 	ctx := context.Background()
 	ix, err := debian.Open(ctx, debian.OpenOptions{Suites: recipes.DefaultSuites, Components: []string{"main"}, Arches: []string{arch},
-		Mirrors: upstream(b.t), AllowExpired: true, CacheDir: filepath.Join(work, "indexes")})
+		Mirrors: upstream(b.t), AllowExpired: true, CacheDir: filepath.Join(rig.Work, "indexes")})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -166,7 +167,7 @@ func (b *bench) root(arch, dir string) {
 // native compiles for amd64 in a chroot and gives the seconds of each step.
 func (b *bench) native() map[string]float64 {
 	b.t.Helper()
-	dir := filepath.Join(work, "native-"+b.recipe.Name)
+	dir := filepath.Join(rig.Work, "native-"+b.recipe.Name)
 	b.root("amd64", dir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		b.t.Fatal(err)
@@ -193,7 +194,7 @@ func (b *bench) native() map[string]float64 {
 func (b *bench) emulated(c client) map[string]float64 {
 	b.t.Helper()
 	d := c.(dockerLike)
-	dir := filepath.Join(work, "emulated-"+b.recipe.Name)
+	dir := filepath.Join(rig.Work, "emulated-"+b.recipe.Name)
 	b.root("riscv64", dir)
 	b.sources(filepath.Join(dir, "sources"))
 	unpack, build := b.script(graph.Triplet)

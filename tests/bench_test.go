@@ -114,7 +114,7 @@ func cross(t *testing.T, names []string) (time.Duration, map[string]map[string]f
 	s := downloaded(t, "bench")
 	r := s.ok(append([]string{"build", "--json", "--progress", "rawjson", "--jobs", strconv.Itoa(benchJobs)}, names...)...)
 	steps := map[string]map[string]float64{}
-	for _, line := range strings.Split(r.stderr, "\n") {
+	for _, line := range strings.Split(r.Stderr, "\n") {
 		var st struct {
 			Vertexes []struct {
 				Name      string     `json:"name"`
@@ -136,7 +136,7 @@ func cross(t *testing.T, names []string) (time.Duration, map[string]map[string]f
 			steps[recipe][step] = v.Completed.Sub(*v.Started).Seconds()
 		}
 	}
-	return r.took, steps
+	return r.Took, steps
 }
 
 // runBench measures all sides of recipes of the catalogue or in files, and

@@ -1,16 +1,16 @@
 package tests
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
 // client is a container engine as its user drives it.
@@ -32,16 +32,6 @@ type container struct {
 	env       []string
 	mounts    [][2]string // host path, path inside
 	args      []string
-}
-
-func sh(name string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
-	if err != nil {
-		return string(out), fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, tail(string(out), 20))
-	}
-	return strings.TrimSpace(string(out)), nil
 }
 
 // dockerLike drives docker and podman, whose command lines agree.
@@ -222,7 +212,7 @@ func startDocker(t *testing.T) client {
 	t.Helper()
 	need(t, "dockerd", "docker.io")
 	docker := need(t, "docker", "docker.io")
-	dir := filepath.Join(work, "docker")
+	dir := filepath.Join(rig.Work, "docker")
 	sock := "unix://" + filepath.Join(dir, "docker.sock")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -237,7 +227,7 @@ func startDocker(t *testing.T) client {
 func startPodman(t *testing.T) client {
 	t.Helper()
 	podman := need(t, "podman", "podman")
-	dir := filepath.Join(work, "podman")
+	dir := filepath.Join(rig.Work, "podman")
 	d := dockerLike{program: podman, pullOpt: []string{"--tls-verify=false"},
 		// Its defaults may be more than a machine without CAP_SYS_RESOURCE allows.
 		runOpt: []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"},
@@ -251,7 +241,7 @@ func startContainerd(t *testing.T) client {
 	bin := need(t, "containerd", "containerd")
 	need(t, "ctr", "containerd")
 	need(t, "ip", "iproute2")
-	dir := filepath.Join(work, "containerd")
+	dir := filepath.Join(rig.Work, "containerd")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

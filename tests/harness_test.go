@@ -6,88 +6,42 @@
 package tests
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
+func TestMain(m *testing.M) { rig.Main(m) }
+
+// What the packages of tests share, by the short names it has here.
 var (
-	full   = os.Getenv("RISCV_BUILD_ACCEPT") == "full"
-	binary string // the program under test
-	work   string // removed at the end; on a real disk, overlayfs needs it
+	full     = rig.Full
+	root     = rig.Root
+	need     = rig.Need
+	run      = rig.Run
+	command  = rig.Command
+	sh       = rig.Sh
+	tail     = rig.Tail
+	freePort = rig.FreePort
+	start    = rig.Start
+	waitFor  = rig.WaitFor
 )
 
-func TestMain(m *testing.M) {
-	code, err := runAll(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "tests:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
+type result = rig.Result
 
-func runAll(m *testing.M) (int, error) {
-	var err error
-	// Not os.TempDir(): that may be a tmpfs, on which overlayfs and the sizes
-	// of a build are another matter.
-	if work, err = os.MkdirTemp("/var/tmp", "riscv-build-tests-"); err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(work)
-	binary = filepath.Join(work, "bin", "riscv-build")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", binary, "./cmd/riscv-build")
-	cmd.Dir = root()
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("building the program: %w\n%s", err, out)
-	}
-	return m.Run(), nil
-}
-
-// root is the top of the checkout.
-func root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Dir(filepath.Dir(file))
-}
-
-// figure reports a line of the acceptance list. In the reduced run a time is
-// printed and not judged: a loaded machine must not turn a test red.
 func figure(t *testing.T, line, got, limit string, ok, timing bool) {
 	t.Helper()
-	mark := "ok"
-	switch {
-	case !ok && timing && !full:
-		mark = "not judged in the reduced run"
-	case !ok:
-		mark = "EXCEEDED"
-	}
-	fmt.Printf("accept %s | %s | limit %s | %s\n", line, got, limit, mark)
-	if !ok && (full || !timing) {
-		t.Errorf("line %s: %s, the limit is %s", line, got, limit)
-	}
-}
-
-// need fails the test when a program is missing.
-func need(t *testing.T, program, pkg string) string {
-	t.Helper()
-	p, err := exec.LookPath(program)
-	if err != nil {
-		t.Fatalf("%s is missing: apt-get install %s (tests/provision.sh test does it)", program, pkg)
-	}
-	return p
+	rig.Figure{Line: line, Got: got, Limit: limit, OK: ok, Timing: timing}.Report(t)
 }
 
 // state is a state directory with the environment of a run.
@@ -100,7 +54,7 @@ type state struct {
 // emptyState is a new state directory with nothing in it.
 func emptyState(t *testing.T, name string) *state {
 	t.Helper()
-	dir := filepath.Join(work, strings.ReplaceAll(t.Name(), "/", "-"), name)
+	dir := filepath.Join(rig.Work, strings.ReplaceAll(t.Name(), "/", "-"), name)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -129,48 +83,17 @@ var seedErr error
 // downloads fetches what the catalogue needs, once a run.
 func downloads(t *testing.T) string {
 	t.Helper()
-	dir := filepath.Join(work, "seed")
+	dir := filepath.Join(rig.Work, "seed")
 	seedOnce.Do(func() {
 		r := run(context.Background(), nil, "fetch", "nginx", "redis", "busybox", "--state-dir", dir)
-		if r.code != 0 {
-			seedErr = fmt.Errorf("fetching: exit %d\n%s", r.code, r.stderr)
+		if r.Code != 0 {
+			seedErr = fmt.Errorf("fetching: exit %d\n%s", r.Code, r.Stderr)
 		}
 	})
 	if seedErr != nil {
 		t.Fatal(seedErr)
 	}
 	return dir
-}
-
-// result is what a run of the program gave.
-type result struct {
-	stdout, stderr string
-	code           int
-	took           time.Duration
-}
-
-// run runs the program; env is added to the environment.
-func run(ctx context.Context, env []string, args ...string) result {
-	return command(ctx, env, binary, args...)
-}
-
-func command(ctx context.Context, env []string, name string, args ...string) result {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), env...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	start := time.Now()
-	err := cmd.Run()
-	r := result{stdout: stdout.String(), stderr: stderr.String(), took: time.Since(start)}
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		r.code = exit.ExitCode()
-	case err != nil:
-		r.code, r.stderr = 127, err.Error()
-	}
-	return r
 }
 
 // run runs the program on the state directory.
@@ -182,8 +105,8 @@ func (s *state) run(args ...string) result {
 func (s *state) ok(args ...string) result {
 	s.t.Helper()
 	r := s.run(args...)
-	if r.code != 0 {
-		s.t.Fatalf("riscv-build %s: exit %d\n%s\n%s", strings.Join(args, " "), r.code, r.stdout, tail(r.stderr, 60))
+	if r.Code != 0 {
+		s.t.Fatalf("riscv-build %s: exit %d\n%s\n%s", strings.Join(args, " "), r.Code, r.Stdout, tail(r.Stderr, 60))
 	}
 	return r
 }
@@ -225,8 +148,8 @@ func (s *state) build(args ...string) (report, result) {
 func (s *state) report(r result) report {
 	s.t.Helper()
 	var rep report
-	if err := json.Unmarshal([]byte(r.stdout), &rep); err != nil {
-		s.t.Fatalf("reading the report: %v\n%s", err, r.stdout)
+	if err := json.Unmarshal([]byte(r.Stdout), &rep); err != nil {
+		s.t.Fatalf("reading the report: %v\n%s", err, r.Stdout)
 	}
 	return rep
 }
@@ -240,28 +163,12 @@ func (r report) digests() map[string]string {
 	return m
 }
 
-func tail(s string, lines int) string {
-	l := strings.Split(strings.TrimRight(s, "\n"), "\n")
-	return strings.Join(l[max(0, len(l)-lines):], "\n")
-}
-
-// freePort finds a free port of 127.0.0.1.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // registry starts docker-registry, plain HTTP, and returns HOST:PORT.
 func registry(t *testing.T) string {
 	t.Helper()
 	bin := need(t, "docker-registry", "docker-registry")
 	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	dir, err := os.MkdirTemp(work, "registry-")
+	dir, err := os.MkdirTemp(rig.Work, "registry-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,47 +189,6 @@ func registry(t *testing.T) string {
 	return addr
 }
 
-// start runs a program beside the test and ends it, by its id, with the test.
-func start(t *testing.T, name string, args ...string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.Command(name, args...)
-	log, err := os.CreateTemp(work, "log-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("starting %s: %v", name, err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		done := make(chan struct{})
-		go func() { cmd.Wait(); close(done) }()
-		select {
-		case <-done:
-		case <-time.After(15 * time.Second):
-			cmd.Process.Kill()
-			<-done
-		}
-		if t.Failed() {
-			text, _ := os.ReadFile(log.Name())
-			t.Logf("%s said:\n%s", filepath.Base(name), tail(string(text), 30))
-		}
-		log.Close()
-	})
-	return cmd
-}
-
-func waitFor(t *testing.T, limit time.Duration, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(limit); !ok(); {
-		if time.Now().After(end) {
-			t.Fatalf("%s did not come up within %s", what, limit)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
 var (
 	warmOnce sync.Once
 	warmDir  string
@@ -334,7 +200,7 @@ func warm(t *testing.T) *state {
 	t.Helper()
 	warmOnce.Do(func() {
 		s := downloaded(t, "warm")
-		dir := filepath.Join(work, "warm")
+		dir := filepath.Join(rig.Work, "warm")
 		if err := os.Rename(s.dir, dir); err != nil {
 			t.Fatal(err)
 		}

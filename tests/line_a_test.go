@@ -33,10 +33,10 @@ func TestLineADemo(t *testing.T) {
 		}
 	}
 	r := command(context.Background(), env, need(t, "make", "make"), "-C", clone, "demo")
-	ok := r.code == 0 && strings.Contains(r.stdout+r.stderr, "Welcome to nginx!") && strings.Contains(r.stdout+r.stderr, "riscv64")
-	figure(t, "A", fmt.Sprintf("make demo in a fresh clone: exit %d after %.0f s", r.code, r.took.Seconds()), "serves its page", ok, false)
+	ok := r.Code == 0 && strings.Contains(r.Stdout+r.Stderr, "Welcome to nginx!") && strings.Contains(r.Stdout+r.Stderr, "riscv64")
+	figure(t, "A", fmt.Sprintf("make demo in a fresh clone: exit %d after %.0f s", r.Code, r.Took.Seconds()), "serves its page", ok, false)
 	if !ok {
-		t.Log(tail(r.stdout, 20), tail(r.stderr, 40))
+		t.Log(tail(r.Stdout, 20), tail(r.Stderr, 40))
 	}
 }
 
@@ -62,14 +62,14 @@ func TestLineAGone(t *testing.T) {
 	}
 	write(t, lockFile, old)
 	r := s.run("fetch", file, "--locked", "--keyring", m.keyring)
-	figure(t, "A", fmt.Sprintf("packages gone, --locked: exit %d", r.code), "an error with recipe and package",
-		r.code != 0 && strings.Contains(r.stderr, "zones") && strings.Contains(r.stderr, "tzdata_2019a-0"), false)
+	figure(t, "A", fmt.Sprintf("packages gone, --locked: exit %d", r.Code), "an error with recipe and package",
+		r.Code != 0 && strings.Contains(r.Stderr, "zones") && strings.Contains(r.Stderr, "tzdata_2019a-0"), false)
 	for i, say := range []string{"resolving this recipe again", "resolved again"} {
 		r = s.run("build", file, "--keyring", m.keyring, "--progress", "plain")
-		ok := r.code == 0 && strings.Contains(r.stderr, say)
-		figure(t, "A", fmt.Sprintf("packages gone, build %d: exit %d, loud: %v", i+1, r.code, strings.Contains(r.stderr, say)), "builds, loudly", ok, false)
+		ok := r.Code == 0 && strings.Contains(r.Stderr, say)
+		figure(t, "A", fmt.Sprintf("packages gone, build %d: exit %d, loud: %v", i+1, r.Code, strings.Contains(r.Stderr, say)), "builds, loudly", ok, false)
 		if !ok {
-			t.Log(tail(r.stderr, 30))
+			t.Log(tail(r.Stderr, 30))
 		}
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
 // TestLineE: the same lock in state directories and environments that differ
@@ -24,10 +26,10 @@ func TestLineE(t *testing.T) {
 	s.env = []string{"TZ=Pacific/Kiritimati", "LC_ALL=tr_TR.UTF-8", "LANG=tr_TR.UTF-8", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", rand.Int31()), "HOME=/nonexistent"}
 	// A hostname and a umask of its own.
 	script := `hostname elsewhere && umask 077 && exec "$@"`
-	args := append([]string{"--uts", "--", "sh", "-c", script, "sh", binary, "build", "--json", "--progress", "plain", "--jobs", "3", "--state-dir", s.dir}, images()...)
+	args := append([]string{"--uts", "--", "sh", "-c", script, "sh", rig.Binary, "build", "--json", "--progress", "plain", "--jobs", "3", "--state-dir", s.dir}, images()...)
 	r := command(context.Background(), s.env, need(t, "unshare", "util-linux"), args...)
-	if r.code != 0 {
-		t.Fatalf("exit %d\n%s", r.code, tail(r.stderr, 40))
+	if r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, tail(r.Stderr, 40))
 	}
 	second := s.report(r)
 	same := maps.Equal(first.digests(), second.digests())
@@ -38,10 +40,10 @@ func TestLineE(t *testing.T) {
 func TestLineF(t *testing.T) {
 	first, _ := warm(t).build(images()...)
 	s := downloaded(t, "offline")
-	args := append([]string{"--net", "--", binary, "build", "--json", "--progress", "plain", "--offline", "--state-dir", s.dir}, images()...)
+	args := append([]string{"--net", "--", rig.Binary, "build", "--json", "--progress", "plain", "--offline", "--state-dir", s.dir}, images()...)
 	r := command(context.Background(), nil, need(t, "unshare", "util-linux"), args...)
-	if r.code != 0 {
-		t.Fatalf("exit %d\n%s", r.code, tail(r.stderr, 40))
+	if r.Code != 0 {
+		t.Fatalf("exit %d\n%s", r.Code, tail(r.Stderr, 40))
 	}
 	same := maps.Equal(first.digests(), s.report(r).digests())
 	figure(t, "F", fmt.Sprintf("digests without a network equal: %v", same), "equal digests", same, false)
@@ -56,7 +58,7 @@ func TestLineG(t *testing.T) {
 	}
 	s := downloaded(t, "killed")
 	for i := range kills {
-		cmd := exec.Command(binary, "build", "nginx", "--progress", "quiet", "--state-dir", s.dir)
+		cmd := exec.Command(rig.Binary, "build", "nginx", "--progress", "quiet", "--state-dir", s.dir)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -78,8 +80,8 @@ func TestLineG(t *testing.T) {
 	figure(t, "G", fmt.Sprintf("after %d kill -9 the digest is the clean one: %v", kills, same), "equal digests", same, false)
 	stray := strays(t, s.dir)
 	figure(t, "G", fmt.Sprintf("stray containers, mounts, cgroups: %d%s", len(stray), strings.Join(stray, "\n")), "0", len(stray) == 0, false)
-	if strings.Contains(r.stderr, "corrupt") {
-		t.Errorf("corrupt state was reported:\n%s", tail(r.stderr, 40))
+	if strings.Contains(r.Stderr, "corrupt") {
+		t.Errorf("corrupt state was reported:\n%s", tail(r.Stderr, 40))
 	}
 }
 
@@ -89,7 +91,7 @@ func TestLineGTwoAtOnce(t *testing.T) {
 	var out [2]bytes.Buffer
 	var cmds [2]*exec.Cmd
 	for i := range cmds {
-		cmds[i] = exec.Command(binary, "build", "nginx", "--no-cache", "--progress", "plain", "--state-dir", s.dir)
+		cmds[i] = exec.Command(rig.Binary, "build", "nginx", "--no-cache", "--progress", "plain", "--state-dir", s.dir)
 		cmds[i].Stderr = &out[i]
 		if err := cmds[i].Start(); err != nil {
 			t.Fatal(err)

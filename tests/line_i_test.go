@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
 // smallRecipe is an image of one package on an empty base: quick to lock and to fetch.
@@ -63,19 +65,19 @@ func TestLineIRelease(t *testing.T) {
 			s.env = m.env()
 			r := s.run("lock", file, "--keyring", m.keyring)
 			for _, w := range c.want {
-				if !strings.Contains(r.stderr, w) {
+				if !strings.Contains(r.Stderr, w) {
 					t.Errorf("the message does not say %q", w)
 				}
 			}
-			if r.code != c.code {
-				t.Errorf("exit %d, want %d", r.code, c.code)
+			if r.Code != c.code {
+				t.Errorf("exit %d, want %d", r.Code, c.code)
 			}
 			if _, err := os.Stat(filepath.Join(filepath.Dir(file), "riscv-build.lock")); err == nil {
 				t.Error("a lock was written")
 			}
 			figure(t, "I", "a mirror with "+c.name+" has its message", "message and exit code", !t.Failed(), false)
 			if t.Failed() {
-				t.Log(tail(r.stderr, 15))
+				t.Log(tail(r.Stderr, 15))
 			}
 		})
 	}
@@ -107,19 +109,19 @@ func TestLineIPool(t *testing.T) {
 			s.env = m.env()
 			r := s.run("fetch", file, "--locked", "--keyring", m.keyring)
 			for _, w := range c.want {
-				if !strings.Contains(strings.ToLower(r.stderr), w) {
+				if !strings.Contains(strings.ToLower(r.Stderr), w) {
 					t.Errorf("the message does not say %q", w)
 				}
 			}
-			if r.code != 4 {
-				t.Errorf("exit %d, want 4", r.code)
+			if r.Code != 4 {
+				t.Errorf("exit %d, want 4", r.Code)
 			}
 			if blobs, _ := filepath.Glob(filepath.Join(s.dir, "content", "blobs", "sha256", "*")); len(blobs) > 0 {
 				t.Errorf("kept %d blobs", len(blobs))
 			}
 			figure(t, "I", "a mirror with "+c.name+" for a package has its message, nothing half-written is kept", "message and exit code 4", !t.Failed(), false)
 			if t.Failed() {
-				t.Log(tail(r.stderr, 15))
+				t.Log(tail(r.Stderr, 15))
 			}
 			m.mend()
 			s.ok("fetch", file, "--locked", "--keyring", m.keyring)
@@ -142,14 +144,14 @@ func TestLineIDiskFull(t *testing.T) {
 			hog := filepath.Join(disk, "hog")
 			fill(t, disk, hog, c.free)
 			r := s.run(c.during, "nginx")
-			told := r.code == 3 && strings.Contains(r.stderr, "space")
-			figure(t, "I", fmt.Sprintf("disk full during %s: exit %d", c.during, r.code), "exit 3 and a message about space", told, false)
+			told := r.Code == 3 && strings.Contains(r.Stderr, "space")
+			figure(t, "I", fmt.Sprintf("disk full during %s: exit %d", c.during, r.Code), "exit 3 and a message about space", told, false)
 			if !told {
-				t.Log(tail(r.stderr, 20))
+				t.Log(tail(r.Stderr, 20))
 			}
 			os.Remove(hog)
 			again := s.run(c.during, "nginx")
-			figure(t, "I", fmt.Sprintf("with space again %s goes on: exit %d", c.during, again.code), "exit 0", again.code == 0, false)
+			figure(t, "I", fmt.Sprintf("with space again %s goes on: exit %d", c.during, again.Code), "exit 0", again.Code == 0, false)
 		})
 	}
 }
@@ -158,7 +160,7 @@ func TestLineIDiskFull(t *testing.T) {
 // overlayfs needs a real one.
 func smallDisk(t *testing.T, mib int) string {
 	t.Helper()
-	dir := filepath.Join(work, "disk-"+filepath.Base(t.Name()))
+	dir := filepath.Join(rig.Work, "disk-"+filepath.Base(t.Name()))
 	img := dir + ".img"
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
 // sizes are the compressed sizes of the official riscv64 images, in bytes.
@@ -38,7 +40,7 @@ func TestLineK(t *testing.T) {
 		name = "redis"
 	}
 	s := downloaded(t, "memory")
-	cmd := exec.Command(binary, "build", name, "--progress", "quiet", "--state-dir", s.dir)
+	cmd := exec.Command(rig.Binary, "build", name, "--progress", "quiet", "--state-dir", s.dir)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
 
 	"github.com/riscv-build/riscv-build/builder/debian"
+	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
 // mirror is an archive of the tests' own: pool files and indexes are those of
@@ -199,7 +200,7 @@ var upstreamMu sync.Mutex
 func upstreamFile(t *testing.T, archive, path string) ([]byte, error) {
 	upstreamMu.Lock()
 	defer upstreamMu.Unlock()
-	file := filepath.Join(work, "upstream", archive, path)
+	file := filepath.Join(rig.Work, "upstream", archive, path)
 	if b, err := os.ReadFile(file); err == nil {
 		return b, nil
 	}
