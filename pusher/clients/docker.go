@@ -112,6 +112,9 @@ func (p *planner) dockerMirrors(daemon *jsonFile) error {
 		if m.prefix != "" {
 			return requestf("configuring docker with mirror %q: its %s take no path: leave the path out, or configure docker without --mirror", m.at.host+"/"+m.prefix, registryMirrors)
 		}
+		if p.opt.User != "" && m.at.host == p.registry.host {
+			p.notef("docker asks mirrors without an account, and then docker.io itself: images of docker.io come from %s only if it lets everybody pull (registry serve --anonymous-pull); %s/... by name works with the account", m.at.host, m.at.host)
+		}
 		old, err := daemon.strings(registryMirrors)
 		if err != nil {
 			return err

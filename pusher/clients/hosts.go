@@ -75,9 +75,8 @@ func (p *planner) hostsTOML(dirs []string, h hostsFile) (string, error) {
 	if err == nil {
 		err = p.hostCA(f, dir, h)
 	}
-	if err == nil && h.account {
-		secret := base64.StdEncoding.EncodeToString([]byte(p.opt.User + ":" + p.opt.Password))
-		err = f.set("Basic "+secret, "host", h.host, "header", "authorization")
+	if err == nil {
+		err = p.hostAccount(f, h)
 	}
 	if err != nil {
 		return "", err
@@ -106,6 +105,19 @@ func (p *planner) hostCA(f *tomlFile, dir string, h hostsFile) error {
 		return err
 	}
 	return f.set(name, "ca")
+}
+
+// hostAccount has the account sent to the host, and to the server too where they
+// are the same: else the error of a missing image would be that of a missing account.
+func (p *planner) hostAccount(f *tomlFile, h hostsFile) error {
+	if !h.account {
+		return nil
+	}
+	header := "Basic " + base64.StdEncoding.EncodeToString([]byte(p.opt.User+":"+p.opt.Password))
+	if err := f.set(header, "host", h.host, "header", "authorization"); err != nil || h.server != h.host {
+		return err
+	}
+	return f.set(header, "header", "authorization")
 }
 
 // hostDir finds the directory that containerd reads for a registry: of each

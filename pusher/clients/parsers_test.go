@@ -71,18 +71,23 @@ func TestContainerdReachesARegistryWithACA(t *testing.T) {
 	if _, err := plan.Write(writeTime); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{host, "docker.io"} {
-		first := containerdHosts(t, root, name)[0]
-		req, err := http.NewRequest(http.MethodGet, first.Scheme+"://"+first.Host+first.Path+"/", nil)
+	// The registry's own address is tried twice: with the same account, or the
+	// error of an image that is not there would be that of a missing account.
+	own, mirrored := containerdHosts(t, root, host), containerdHosts(t, root, "docker.io")
+	for _, at := range []docker.RegistryHost{own[0], own[len(own)-1], mirrored[0]} {
+		req, err := http.NewRequest(http.MethodGet, at.Scheme+"://"+at.Host+at.Path+"/", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Header = first.Header.Clone()
-		resp, err := first.Client.Do(req)
+		req.Header = at.Header.Clone()
+		resp, err := at.Client.Do(req)
 		if err != nil || resp.StatusCode != http.StatusOK {
-			t.Fatalf("%q: %v, %v", name, resp, err)
+			t.Fatalf("%q: %v, %v", at.Host, resp, err)
 		}
 		resp.Body.Close()
+	}
+	if last := mirrored[len(mirrored)-1]; last.Header.Get("Authorization") != "" {
+		t.Errorf("docker.io is sent the account of %s", host)
 	}
 }
 
