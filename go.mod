@@ -36,6 +36,7 @@ require (
 	golang.org/x/sys v0.48.0
 	google.golang.org/grpc v1.84.0
 	google.golang.org/protobuf v1.36.12
+	k8s.io/cri-api v0.37.0
 	oras.land/oras-go/v2 v2.7.0
 	pault.ag/go/debian v0.19.0
 )
