@@ -134,7 +134,7 @@ func (p *planner) k3sNotes(f *yamlFile) {
 			}
 		}
 	}
-	if f.get("mirrors", "*") != nil || f.get("configs", "*") != nil {
+	if f.get("mirrors", "*") != nil || f.get("configs", "*") != nil && f.get("configs", p.registry.host) != nil {
 		p.notef("%q has \"*\", which counts for registries without an entry only: no longer for %s", f.path, p.registry.host)
 	}
 }
