@@ -4,6 +4,7 @@
 // the program.
 //
 //	clientparsers k3s FILE                 registries.yaml, by K3s's parser
+//	clientparsers pull FILE NAME           the digest of NAME for linux/riscv64, all of which K3s's client pulls by registries.yaml
 //	clientparsers podman DIRECTORY NAME    where podman pulls NAME from, by DIRECTORY/registries.conf{,.d}
 package main
 
@@ -13,6 +14,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/rancher/wharfie/pkg/registries"
 	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/image/v5/pkg/sysregistriesv2"
@@ -38,10 +43,31 @@ func read(args []string) (any, error) {
 			return nil, err
 		}
 		return r.Registry, nil
+	case len(args) == 3 && args[0] == "pull":
+		return pull(args[1], args[2])
 	case len(args) == 3 && args[0] == "podman":
 		return sources(args[1], args[2])
 	}
 	return nil, fmt.Errorf("reading arguments %q: see the command's comment", args)
+}
+
+func pull(file, image string) (any, error) {
+	conf, err := registries.GetPrivateRegistries(file)
+	if err != nil {
+		return nil, err
+	}
+	ref, err := name.ParseReference(image)
+	if err != nil {
+		return nil, err
+	}
+	img, err := conf.Image(ref, remote.WithPlatform(v1.Platform{OS: "linux", Architecture: "riscv64"}))
+	if err != nil {
+		return nil, err
+	}
+	if err := validate.Image(img); err != nil {
+		return nil, err
+	}
+	return img.Digest()
 }
 
 // source is one place that podman tries.

@@ -72,7 +72,7 @@ func clients(t *testing.T) []client {
 	}
 	// It has no configuration: an account comes from docker's file, and a CA from
 	// where it is told that there is one.
-	program := "env SSL_CERT_FILE=/etc/docker/certs.d/HOST/ca.crt " + buildCrane(t)
+	program := "env SSL_CERT_FILE=/etc/docker/certs.d/HOST/ca.crt " + buildClient(t, "crane", "github.com/google/go-containerregistry/cmd/crane")
 	crane := client{
 		name: "crane", keeps: true,
 		pull:  program + " pull --platform linux/riscv64 --format oci SEED STATE/seed",
@@ -102,14 +102,14 @@ func beginContainerd(m *machine, state string) {
 	rig.WaitFor(m.t, time.Minute, "containerd", func() bool { return m.run("ctr version").Code == 0 })
 }
 
-// buildCrane builds crane, which is in the module of the clients' parsers.
-func buildCrane(t *testing.T) string {
+// buildClient builds a program of the module of the clients' parsers.
+func buildClient(t *testing.T, name, pkg string) string {
 	t.Helper()
-	program := filepath.Join(rig.Work, "bin", "crane")
-	cmd := exec.Command("go", "build", "-C", filepath.Join(rig.Root(), "tests", "clientparsers"), "-o", program, "github.com/google/go-containerregistry/cmd/crane")
+	program := filepath.Join(rig.Work, "bin", name)
+	cmd := exec.Command("go", "build", "-C", filepath.Join(rig.Root(), "tests", "clientparsers"), "-o", program, pkg)
 	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building crane: %v\n%s", err, out)
+		t.Fatalf("building %s: %v\n%s", name, err, out)
 	}
 	return program
 }

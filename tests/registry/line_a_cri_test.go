@@ -27,7 +27,7 @@ func (s *site) kubelet() {
 	s.client.must(fmt.Sprintf("%s copy %s %s", rig.Binary, s.one, ref))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	images := s.cri(t)
+	images := s.client.cri()
 	spec := &cri.ImageSpec{Image: ref}
 	pulled, err := images.PullImage(ctx, &cri.PullImageRequest{Image: spec})
 	if err != nil {
@@ -76,14 +76,14 @@ func (s *site) kubelet() {
 }
 
 // cri connects to containerd through its socket, which is in the machine's /run.
-func (s *site) cri(t *testing.T) cri.ImageServiceClient {
-	t.Helper()
-	at := fmt.Sprintf("unix:///proc/%d/root/run/containerd/containerd.sock", s.client.pid)
+func (m *machine) cri() cri.ImageServiceClient {
+	m.t.Helper()
+	at := fmt.Sprintf("unix:///proc/%d/root/run/containerd/containerd.sock", m.pid)
 	conn, err := grpc.NewClient(at, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
-		t.Fatal(err)
+		m.t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	m.t.Cleanup(func() { conn.Close() })
 	return cri.NewImageServiceClient(conn)
 }
 
@@ -93,11 +93,7 @@ func (s *site) k3s() {
 	t := s.client.t
 	t.Helper()
 	s.configured("k3s", "--mirror", "docker.io="+s.host+"/riscv64")
-	program := filepath.Join(rig.Work, "bin", "clientparsers")
-	if out, err := exec.Command("go", "build", "-C", filepath.Join(rig.Root(), "tests", "clientparsers"), "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("building the parsers: %v\n%s", err, out)
-	}
-	out, err := exec.Command(program, "k3s", filepath.Join(s.root, "etc/rancher/k3s/registries.yaml")).Output()
+	out, err := exec.Command(k3sParser(t), "k3s", filepath.Join(s.root, "etc/rancher/k3s/registries.yaml")).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +119,12 @@ func (s *site) k3s() {
 	if s.secure && (conf.Auth == nil || conf.Auth.Username != account || conf.Auth.Password != password || conf.TLS == nil || !exists(filepath.Join(s.root, conf.TLS.CA))) {
 		t.Errorf("K3s understands %+v", conf)
 	}
+}
+
+// k3sParser builds the program that reads registries.yaml as K3s does.
+func k3sParser(t *testing.T) string {
+	t.Helper()
+	return buildClient(t, "clientparsers", ".")
 }
 
 // mirror has the clients that can ask a mirror take an image of docker.io from

@@ -73,7 +73,7 @@ func newSite(t *testing.T, secure bool) *site {
 	t.Helper()
 	s := &site{host: "10.77.0.1:6000", url: "http://10.77.0.1:6000", secure: secure, seed: newSeed(t), registry: newMachine(t), client: newMachine(t)}
 	s.ref, s.one = s.host+"/seed/app:1", s.host+"/library/nginx:1.26"
-	connect(t, s.registry, s.client)
+	connect(t, s.registry, s.client, [2]string{"10.77.0.1", "10.77.0.2"})
 	content := filepath.Join(s.registry.dir, "content")
 	serve := []string{"registry", "serve", "--addr", s.host, "--root", content}
 	if secure {

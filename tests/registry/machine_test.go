@@ -52,9 +52,13 @@ func newMachine(t *testing.T) *machine {
 	}}
 }
 
-// adopt lays what root/etc has over the machine's /etc.
+// adopt lays what root/etc has over the machine's /etc, and has changes of that
+// go there. It must be on the file system of the machine's directory.
 func (m *machine) adopt(root string) {
 	m.t.Helper()
+	if err := os.MkdirAll(filepath.Join(root, "etc"), 0o755); err != nil {
+		m.t.Fatal(err)
+	}
 	m.must(fmt.Sprintf("mount -t overlay overlay -o lowerdir=/etc,upperdir=%s/etc,workdir=%s/work /etc", root, m.dir))
 }
 
@@ -63,12 +67,13 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// connect lays a cable between two machines, whose addresses are 10.77.0.1 and .2.
-func connect(t *testing.T, a, b *machine) {
+// connect lays a cable between two machines, and gives them addresses of one
+// network (/24).
+func connect(t *testing.T, a, b *machine, addresses [2]string) {
 	t.Helper()
 	a.must("ip link add eth0 type veth peer name eth0 netns " + strconv.Itoa(b.pid))
 	for i, m := range []*machine{a, b} {
-		m.must(fmt.Sprintf("ip address add 10.77.0.%d/24 dev eth0", i+1))
+		m.must("ip address add " + addresses[i] + "/24 dev eth0")
 		m.must("ip link set eth0 up")
 	}
 }
