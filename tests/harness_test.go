@@ -163,21 +163,37 @@ func (r report) digests() map[string]string {
 	return m
 }
 
-// registry starts docker-registry, plain HTTP, and returns HOST:PORT.
+// registry starts `riscv-build registry serve`, plain HTTP, and returns HOST:PORT.
 func registry(t *testing.T) string {
 	t.Helper()
-	bin := need(t, "docker-registry", "docker-registry")
+	return startRegistry(t, func(addr, dir string) []string {
+		return []string{rig.Binary, "registry", "serve", "--quiet", "--addr", addr, "--root", dir}
+	})
+}
+
+// foreignRegistry starts the registry of others that most people have.
+func foreignRegistry(t *testing.T) string {
+	t.Helper()
+	return startRegistry(t, func(addr, dir string) []string {
+		config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}\nhttp: {addr: %s}\n", dir, addr)
+		file := filepath.Join(dir, "config.yml")
+		if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return []string{need(t, "docker-registry", "docker-registry"), "serve", file}
+	})
+}
+
+// startRegistry runs the command of a registry on a free port and a new directory.
+func startRegistry(t *testing.T, command func(addr, dir string) []string) string {
+	t.Helper()
 	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	dir, err := os.MkdirTemp(rig.Work, "registry-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}\nhttp: {addr: %s}\n", dir, addr)
-	file := filepath.Join(dir, "config.yml")
-	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	start(t, bin, "serve", file)
+	args := command(addr, dir)
+	start(t, args[0], args[1:]...)
 	waitFor(t, 20*time.Second, "the registry", func() bool {
 		resp, err := http.Get("http://" + addr + "/v2/")
 		if err == nil {

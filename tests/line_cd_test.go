@@ -53,9 +53,10 @@ func exportRecipe(t *testing.T, name string) string {
 	return filepath.Join(dir, name+".toml")
 }
 
-// TestLineD: one line of a configuration file changed.
+// TestLineD: one line of a configuration file changed. The registry is not our
+// own: most people push to another.
 func TestLineD(t *testing.T) {
-	reg := registry(t)
+	reg := foreignRegistry(t)
 	s := warm(t)
 	file := exportRecipe(t, "nginx")
 	s.build(file, "--push", reg)

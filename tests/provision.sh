@@ -2,9 +2,9 @@
 # provision.sh demo|test RISCV-BUILD
 #
 # Installs what is missing on a Debian or Ubuntu machine for `make demo` (runc,
-# QEMU user mode, a registry) or `make test` (the clients that pull images,
-# too), and has riscv-build register QEMU for riscv64 programs. Does nothing
-# where nothing is missing. No service is started by what it installs.
+# QEMU user mode) or `make test` (clients that pull images and a registry of
+# others, too), and has riscv-build register QEMU for riscv64 programs. Does
+# nothing where nothing is missing. No service is started by what it installs.
 set -eu
 
 level=${1:?usage: provision.sh demo|test RISCV-BUILD}
@@ -30,7 +30,6 @@ want() {
 }
 
 want runc runc
-want docker-registry docker-registry
 if [ "$(uname -m)" != riscv64 ] && ! has qemu-riscv64-static && ! has qemu-riscv64; then
 	want qemu-riscv64-static qemu-user-static qemu-user
 fi
@@ -39,6 +38,7 @@ demo) ;;
 test)
 	want git git
 	want curl curl
+	want docker-registry docker-registry
 	want skopeo skopeo
 	want podman podman
 	want dockerd docker.io

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command demo shows what riscv-build is for, in one go: it has a registry
-// listen on this machine (and starts one if none does), builds nginx for
+// Command demo shows what riscv-build is for, in one go: it serves a registry on
+// this machine (unless one answers there already), builds nginx for
 // riscv64 from source, tests and pushes it, pulls it back, starts it under
 // runc in a network of its own, and prints the page it serves. It removes what
 // it made and stops what it started.
@@ -45,7 +45,7 @@ func show(ctx context.Context, bin, address, name string) (code int, err error) 
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 
-	stop, err := haveRegistry(ctx, address, work)
+	stop, err := haveRegistry(ctx, bin, address, work)
 	if err != nil {
 		return 3, err
 	}

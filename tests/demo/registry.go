@@ -3,12 +3,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
@@ -16,9 +16,10 @@ import (
 
 const registryPatience = 30 * time.Second
 
-// haveRegistry makes sure that a registry answers at the address. The function
-// it gives stops the one it started; one that was there is left alone.
-func haveRegistry(ctx context.Context, address, work string) (stop func() error, err error) {
+// haveRegistry makes sure that a registry answers at the address: the one that
+// riscv-build serves, unless another is there. The function it gives stops what
+// it started; what was there is left alone.
+func haveRegistry(ctx context.Context, bin, address, work string) (stop func() error, err error) {
 	if answers(ctx, address) {
 		fmt.Printf("using the registry that answers at %s\n", address)
 		return func() error { return nil }, nil
@@ -27,27 +28,14 @@ func haveRegistry(ctx context.Context, address, work string) (stop func() error,
 		conn.Close()
 		return nil, fmt.Errorf("starting a registry: something that is no registry listens at %s: stop it", address)
 	}
-	program, err := exec.LookPath("docker-registry")
-	if err != nil {
-		return nil, fmt.Errorf("starting a registry: %w: run tests/provision.sh demo bin/riscv-build", err)
-	}
-	config := filepath.Join(work, "registry.yml")
-	text := fmt.Sprintf("version: 0.1\nlog:\n  level: warn\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: %s\n",
-		filepath.Join(work, "registry"), address)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return nil, err
-	}
-	return start(ctx, exec.Command(program, "serve", config), address)
+	fmt.Printf("$ riscv-build registry serve --addr %s\n", address)
+	return start(ctx, exec.Command(bin, "registry", "serve", "--quiet", "--addr", address, "--root", filepath.Join(work, "registry")), address)
 }
 
 // start starts the registry and waits until it answers.
 func start(ctx context.Context, cmd *exec.Cmd, address string) (stop func() error, err error) {
-	log, err := os.Create(filepath.Join(filepath.Dir(cmd.Args[2]), "registry.log"))
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	cmd.Stdout, cmd.Stderr = log, log
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting a registry: %w", err)
 	}
@@ -61,8 +49,7 @@ func start(ctx context.Context, cmd *exec.Cmd, address string) (stop func() erro
 	for deadline := time.Now().Add(registryPatience); time.Now().Before(deadline) && ctx.Err() == nil; {
 		select {
 		case err := <-ended:
-			said, _ := os.ReadFile(log.Name())
-			return nil, fmt.Errorf("starting a registry: it ended: %w\n%s", err, said)
+			return nil, fmt.Errorf("starting a registry: it ended: %w\n%s", err, &said)
 		case <-time.After(100 * time.Millisecond):
 		}
 		if answers(ctx, address) {
