@@ -4,15 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
-
-// tellEvery is how often a running transfer is reported.
-const tellEvery = 100 * time.Millisecond
 
 // blob brings one blob into the repository: it is there, or another
 // repository has it, or it is sent.
@@ -37,81 +32,61 @@ func (u *upload) blob(ctx context.Context, desc ocispec.Descriptor) error {
 	return nil
 }
 
+// bring tries until the blob is there. Attempts that brought the upload forward
+// do not count.
 func (u *upload) bring(ctx context.Context, desc ocispec.Descriptor) (State, error) {
-	there, err := u.repo.Blobs().Exists(ctx, desc)
+	there, err := u.exists(ctx, desc)
 	if err != nil {
 		return "", err
 	}
 	if there {
 		return Exists, nil
 	}
+	s, err := u.open(ctx, desc)
+	if err != nil {
+		return "", err
+	}
+	defer s.body.Close() //nolint:errcheck // it was only read
 	from := u.ep.holder(desc.Digest)
 	for attempt := 0; ; attempt++ {
-		sent, asked, err := u.send(ctx, desc, from)
-		if err == nil {
-			if sent {
-				return Sent, nil
-			}
+		mounted, err := s.run(ctx, from)
+		switch {
+		case err == nil && mounted:
 			return Mounted, nil
+		case err == nil:
+			return Sent, nil
 		}
-		// What broke before the first byte was retried below; a mount that is
-		// refused is an ordinary upload.
-		if ctx.Err() != nil || from == "" && (!sent || attempt >= u.p.opt.Retries || !uploadAgain(err)) {
+		if from != "" && ctx.Err() == nil {
+			from = "" // a mount that is refused is an ordinary upload
+			continue
+		}
+		if s.offset > s.best+headway {
+			s.best, attempt = s.offset, 0
+		}
+		if ctx.Err() != nil || attempt >= u.p.opt.Retries || !s.better && !passing(err) {
 			return "", err
 		}
-		if from == "" {
-			if err := u.sleep(ctx, attempt, asked); err != nil {
-				return "", err
-			}
-			// The registry may have it all and only its answer was lost.
-			if there, err := u.repo.Blobs().Exists(ctx, desc); err == nil && there {
-				return Sent, nil
-			}
+		if err := u.p.sleep(ctx, attempt, s.asked); err != nil {
+			return "", err
 		}
-		from = ""
+		// The registry may have it all and only its answer was lost.
+		if there, err := u.exists(ctx, desc); err == nil && there {
+			return Sent, nil
+		}
 	}
 }
 
-// send makes one attempt. sent says whether bytes went out, asked how long the
-// registry wants to be left alone.
-func (u *upload) send(parent context.Context, desc ocispec.Descriptor, from string) (sent bool, asked time.Duration, err error) {
-	ctx, cancel := context.WithCancelCause(parent)
-	defer cancel(nil)
-	body, err := u.p.openBody(ctx, u.m.image.Provider, desc, cancel)
+// open gives the session in which a blob is sent; it is begun later.
+func (u *upload) open(ctx context.Context, desc ocispec.Descriptor) (*session, error) {
+	body, err := u.m.image.Provider.ReaderAt(ctx, desc)
 	if err != nil {
-		return false, 0, &localError{fmt.Errorf("reading it from the image: %w", err)}
+		return nil, &localError{fmt.Errorf("reading it from the image: %w", err)}
 	}
-	defer body.release()
 	if body.Size() != desc.Size {
-		return false, 0, &localError{fmt.Errorf("reading it from the image: %d bytes are there, the manifest says %d", body.Size(), desc.Size)}
+		err := fmt.Errorf("reading it from the image: %d bytes are there, the manifest says %d", body.Size(), desc.Size)
+		return nil, &localError{errors.Join(err, body.Close())}
 	}
-	var last time.Time
-	body.moved = func(done int64) {
-		if now := time.Now(); now.Sub(last) >= tellEvery {
-			last = now
-			u.tell(desc, done, Sending)
-		}
-	}
-	if from == "" {
-		err = u.repo.Blobs().Push(ctx, desc, body)
-	} else {
-		err = u.repo.Mount(ctx, desc, from, func() (io.ReadCloser, error) { return body, nil })
-	}
-	if err != nil && parent.Err() == nil && errors.Is(context.Cause(ctx), errStall) {
-		err = fmt.Errorf("%w: the registry took no byte for %s", errStall, u.p.opt.Stall)
-	}
-	return body.began, body.asked, err
-}
-
-func (u *upload) sleep(ctx context.Context, attempt int, asked time.Duration) error {
-	timer := time.NewTimer(u.p.pause(attempt, asked))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return &session{u: u, desc: desc, body: body}, nil
 }
 
 func (u *upload) tell(desc ocispec.Descriptor, done int64, state State) {

@@ -10,7 +10,7 @@
 // wants its own image type, which would re-read what was checked; containerd's
 // resolver wants its image store and has no credential helpers. What oras-go
 // leaves to its caller is here: which registries are spoken to in plain HTTP,
-// retrying a broken upload, and errors that say what to do.
+// uploads that go on where they broke off, and errors that say what to do.
 //
 // The bytes that are pushed are the bytes that were checked: nothing is
 // recompressed or rewritten. The package neither builds nor checks images.

@@ -25,16 +25,13 @@ import (
 // probeTime bounds finding out how a registry is spoken to.
 const probeTime = 15 * time.Second
 
-// answerTime is how long a registry may think: it hashes a whole layer, on a
-// board from an SD card, before it answers an upload.
-const answerTime = 5 * time.Minute
-
 // endpoint is the connection to one registry.
 type endpoint struct {
 	host   string
 	plain  bool
 	probed bool // plain because a probe found it so, not because the user said it
 	client remote.Client
+	bare   remote.Client // sends no credentials
 
 	mu    sync.Mutex
 	known map[digest.Digest]map[string]bool // repositories that hold a blob
@@ -69,13 +66,14 @@ func (p *Pusher) connect(ctx context.Context, ref reference) (*endpoint, error) 
 		transport.Proxy = nil
 		transport.DialContext = localDialer().DialContext
 	}
+	bare := &http.Client{Transport: repeated{&retry.Transport{Base: &patience{transport, p.opt.Stall}, Policy: p.policy}}}
 	account := &auth.Client{
-		Client:     &http.Client{Transport: &retry.Transport{Base: transport, Policy: p.policy}},
+		Client:     bare,
 		Cache:      auth.NewCache(),
 		Credential: p.credential(ep),
 	}
 	account.SetUserAgent(p.opt.UserAgent)
-	ep.client = uploads{account}
+	ep.client, ep.bare = account, bare
 	return ep, nil
 }
 
@@ -90,14 +88,13 @@ func (ep *endpoint) repository(name string) *remote.Repository {
 
 func (p *Pusher) transport(tlsConfig *tls.Config) *http.Transport {
 	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:       tlsConfig,
-		TLSHandshakeTimeout:   15 * time.Second,
-		ForceAttemptHTTP2:     true,
-		MaxIdleConnsPerHost:   p.opt.Parallel,
-		IdleConnTimeout:       30 * time.Second,
-		ResponseHeaderTimeout: answerTime,
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:     tlsConfig,
+		TLSHandshakeTimeout: 15 * time.Second,
+		ForceAttemptHTTP2:   true,
+		MaxIdleConnsPerHost: p.opt.Parallel,
+		IdleConnTimeout:     30 * time.Second,
 	}
 }
 

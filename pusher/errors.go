@@ -90,6 +90,7 @@ func (ep *endpoint) explain(err error) (string, error) {
 	var (
 		account *accountError
 		plain   *plainError
+		down    *downgradeError
 		resp    *errcode.ErrorResponse
 	)
 	switch {
@@ -97,14 +98,14 @@ func (ep *endpoint) explain(err error) (string, error) {
 		return account.advice(), account
 	case errors.As(err, &plain):
 		return plain.advice(), plain
+	case errors.As(err, &down):
+		return down.advice(), down
 	case errors.Is(err, auth.ErrBasicCredentialNotFound):
 		return ep.login(), errNoAccount
 	case errors.As(err, &resp):
 		return ep.statusAdvice(resp), statusError{resp}
 	case errors.Is(err, errdef.ErrNotFound):
 		return "check repository and tag, and that the address is a registry's", errNotFound
-	case errors.Is(err, errStall):
-		return "check the network and the registry, then push again: what it has is not sent again", err
 	}
 	return ep.connection(err)
 }
@@ -121,8 +122,13 @@ func (ep *endpoint) connection(err error) (string, error) {
 	)
 	if errors.As(err, &requested) {
 		err = requested.Err
+		if at, parseErr := url.Parse(requested.URL); parseErr == nil {
+			err = fmt.Errorf("%s %s: %w", strings.ToUpper(requested.Op), at.Path, err)
+		}
 	}
 	switch {
+	case errors.Is(err, errStall):
+		return "check the network and the registry, then try again: what it has is not sent again", err
 	case errors.As(err, &authority):
 		return "name its CA's certificate in the settings of this registry", authority
 	case errors.As(err, &name):
@@ -143,7 +149,7 @@ func (ep *endpoint) connection(err error) (string, error) {
 type statusError struct{ resp *errcode.ErrorResponse }
 
 func (e statusError) Error() string {
-	text := fmt.Sprintf("%d %s", e.resp.StatusCode, http.StatusText(e.resp.StatusCode))
+	text := fmt.Sprintf("%s %s: %d %s", e.resp.Method, e.resp.URL.Path, e.resp.StatusCode, http.StatusText(e.resp.StatusCode))
 	if len(e.resp.Errors) > 0 {
 		text += " (" + e.resp.Errors.Error() + ")"
 	}
@@ -170,7 +176,7 @@ func (ep *endpoint) statusAdvice(resp *errcode.ErrorResponse) string {
 	case code == http.StatusTooManyRequests:
 		return "the registry limits requests: wait, then try again"
 	case strings.Contains(resp.Errors.Error(), "digest invalid"):
-		return "the bytes are not those the manifest names: the image is damaged, build it again"
+		return "other bytes arrived than were sent: check the proxy before the registry, and the memory of both machines"
 	case code == http.StatusBadRequest && ep.plain:
 		return fmt.Sprintf("the registry may want TLS: write https://%s", ep.host)
 	case code >= 500:

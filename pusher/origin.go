@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -61,11 +60,11 @@ func (p *Pusher) openRegistry(ctx context.Context, at location, scratch string) 
 	if err != nil {
 		return nil, d.fail(ctx, "looking up", at.ref.object(), err)
 	}
-	dir, err := os.MkdirTemp(scratch, "riscv-build-copy-*")
+	dir, remove, err := Scratch(scratch)
 	if err != nil {
-		return nil, fmt.Errorf("making a directory for image %q: %w: free some space or set TMPDIR", at, err)
+		return nil, err
 	}
-	o := &origin{at: at, roots: []root{{desc: desc}}, close: func() error { return os.RemoveAll(dir) }}
+	o := &origin{at: at, roots: []root{{desc: desc}}, close: remove}
 	store, err := local.NewStore(dir)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("making a directory for image %q: %w: free some space or set TMPDIR", at, err), o.close())

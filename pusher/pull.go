@@ -8,14 +8,12 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
-	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
@@ -102,37 +100,26 @@ func (d *download) into(ctx context.Context, from source, desc ocispec.Descripto
 	for attempt := 0; ; attempt++ {
 		err := d.attempt(ctx, from, desc)
 		if err == nil {
-			d.p.tell(Event{Registry: d.ep.host, Repository: d.ref.repository, Digest: desc.Digest,
-				Done: desc.Size, Total: desc.Size, State: Fetched})
+			d.tell(desc, desc.Size, Fetched)
 			return nil
 		}
-		var here *localError
-		if ctx.Err() != nil || attempt >= d.p.opt.Retries || errors.As(err, &here) || !uploadAgain(err) || errors.Is(err, errdef.ErrNotFound) {
+		if ctx.Err() != nil || attempt >= d.p.opt.Retries || !passing(err) || d.p.sleep(ctx, attempt, 0) != nil {
 			return d.fail(ctx, "pulling", desc.Digest.String(), err)
 		}
-		timer := time.NewTimer(d.p.pause(attempt, 0))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		timer.Stop()
 	}
 }
 
-func (d *download) attempt(parent context.Context, from source, desc ocispec.Descriptor) error {
-	ctx, cancel := context.WithCancelCause(parent)
-	defer cancel(nil)
-	watch := time.AfterFunc(d.p.opt.Stall, func() { cancel(errStall) })
-	defer watch.Stop()
+func (d *download) tell(desc ocispec.Descriptor, done int64, state State) {
+	d.p.tell(Event{Registry: d.ep.host, Repository: d.ref.repository, Digest: desc.Digest, Done: done, Total: desc.Size, State: state})
+}
+
+func (d *download) attempt(ctx context.Context, from source, desc ocispec.Descriptor) error {
 	body, err := from.Fetch(ctx, desc)
-	if err == nil {
-		defer body.Close()
-		err = d.store(ctx, watched{body, watch, d.p.opt.Stall}, desc)
+	if err != nil {
+		return err
 	}
-	if err != nil && parent.Err() == nil && errors.Is(context.Cause(ctx), errStall) {
-		return fmt.Errorf("%w: no byte came for %s", errStall, d.p.opt.Stall)
-	}
-	return err
+	defer body.Close()
+	return d.store(ctx, &telling{r: body, tell: func(done int64) { d.tell(desc, done, Fetching) }}, desc)
 }
 
 // store writes what comes, and commits it only when it is what was asked for.
@@ -202,19 +189,4 @@ func (l localWriter) Write(p []byte) (int, error) {
 		return n, &localError{err}
 	}
 	return n, nil
-}
-
-// watched puts the stall watch back with every byte that comes.
-type watched struct {
-	r     io.Reader
-	watch *time.Timer
-	stall time.Duration
-}
-
-func (w watched) Read(p []byte) (int, error) {
-	n, err := w.r.Read(p)
-	if n > 0 {
-		w.watch.Reset(w.stall)
-	}
-	return n, err
 }

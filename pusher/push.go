@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 
@@ -91,8 +92,7 @@ func (u *upload) run(ctx context.Context) error {
 		}
 	}
 	for _, tag := range wrong {
-		err := u.repo.Manifests().PushReference(ctx, u.m.image.Desc, bytes.NewReader(u.m.raw), tag)
-		if err != nil {
+		if err := u.tag(ctx, tag); err != nil {
 			return u.fail(ctx, "pushing tag", tag, err)
 		}
 	}
@@ -151,10 +151,32 @@ func (u *upload) content(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if err := u.repo.Manifests().Push(ctx, u.m.image.Desc, bytes.NewReader(u.m.raw)); err != nil {
+	err = u.p.repeat(ctx, func() error {
+		return u.repo.Manifests().Push(ctx, u.m.image.Desc, bytes.NewReader(u.m.raw))
+	})
+	if err != nil {
 		return u.fail(ctx, "pushing manifest", u.m.image.Desc.Digest.String(), err)
 	}
 	return nil
+}
+
+// tag lets a tag name the manifest, and reads back what it names: what is
+// reported as pushed is what will be pulled.
+func (u *upload) tag(ctx context.Context, tag string) error {
+	return u.p.repeat(ctx, func() error {
+		if err := u.repo.Manifests().PushReference(ctx, u.m.image.Desc, bytes.NewReader(u.m.raw), tag); err != nil {
+			return err
+		}
+		_, body, err := u.repo.Manifests().FetchReference(ctx, tag)
+		if err != nil {
+			return err
+		}
+		got, err := u.m.image.Desc.Digest.Algorithm().FromReader(io.LimitReader(body, manifestLimit))
+		if err = errors.Join(err, body.Close()); err == nil && got != u.m.image.Desc.Digest {
+			err = fmt.Errorf("the tag names %q after it was pushed: somebody else pushed to it, or a cache before the registry is behind", got)
+		}
+		return err
+	})
 }
 
 // fail names what was done with what where; the caller's end stays what it is.

@@ -58,7 +58,7 @@ func TestPushAndAgain(t *testing.T) {
 	if err != nil || res.UploadedBlobs != 0 {
 		t.Errorf("push of a further tag: %+v, %v", res, err)
 	}
-	if got := f.seen(); len(got) != 4 || got[3] != "PUT /v2/team/nginx/manifests/new" {
+	if got := f.seen(); len(got) != 5 || got[3] != "PUT /v2/team/nginx/manifests/new" {
 		t.Errorf("a further tag asked %q", got)
 	}
 	pulled(t, p, refs[0], img)
@@ -174,7 +174,7 @@ func TestFaults(t *testing.T) {
 			w.Header().Set("Retry-After", "1")
 			w.WriteHeader(http.StatusTooManyRequests)
 		}), time.Second},
-		{"stall in an upload", first(1, "PUT /v2/%s/blobs", func(_ http.ResponseWriter, r *http.Request) {
+		{"stall in an upload", first(1, "PATCH /v2/%s/blobs", func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.CopyN(io.Discard, r.Body, 50<<10)
 			time.Sleep(time.Second) // an unread body hides the client's end from the server
 			panic(http.ErrAbortHandler)

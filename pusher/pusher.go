@@ -3,6 +3,7 @@ package pusher
 import (
 	"context"
 	"fmt"
+	"io"
 	"path/filepath"
 	"sync"
 	"time"
@@ -156,6 +157,27 @@ func (p *Pusher) tell(e Event) {
 	if p.opt.Progress != nil {
 		p.opt.Progress.Pushing(e)
 	}
+}
+
+// tellEvery is how often a running transfer is reported.
+const tellEvery = 100 * time.Millisecond
+
+// telling reports how far a transfer is.
+type telling struct {
+	r    io.Reader
+	done int64
+	tell func(int64)
+	last time.Time
+}
+
+func (t *telling) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	t.done += int64(n)
+	if now := time.Now(); n > 0 && now.Sub(t.last) >= tellEvery {
+		t.last = now
+		t.tell(t.done)
+	}
+	return n, err
 }
 
 // configFile completes the path of a docker configuration.

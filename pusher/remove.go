@@ -2,10 +2,8 @@ package pusher
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 
@@ -98,32 +96,18 @@ func (d *removal) sameTags(ctx context.Context, dgst digest.Digest) ([]string, e
 
 // tag deletes a tag only (distribution-spec 1.1, "Deleting tags").
 func (d *removal) tag(ctx context.Context) error {
-	scheme := "https://"
-	if d.ep.plain {
-		scheme = "http://"
-	}
-	at := d.ep.repository(d.ref.repository).Reference
-	url := scheme + at.Host() + "/v2/" + d.ref.repository + "/manifests/" + d.ref.tag
-	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, d.ep.url(d.ref.repository, "manifests/"+d.ref.tag).String(), nil)
 	if err != nil {
 		return err
 	}
-	resp, err := d.ep.client.Do(req)
+	resp, err := exchange(d.ep.client, req)
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusAccepted {
 		return nil
 	}
-	said := &errcode.ErrorResponse{Method: req.Method, URL: req.URL, StatusCode: resp.StatusCode}
-	if raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10)); err == nil {
-		var body struct{ Errors errcode.Errors }
-		if json.Unmarshal(raw, &body) == nil {
-			said.Errors = body.Errors
-		}
-	}
-	return said
+	return refusal(resp)
 }
 
 // tagsUnsupported says whether a registry has no way to delete a single tag.

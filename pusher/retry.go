@@ -2,19 +2,18 @@ package pusher
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"strconv"
-	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/content"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 	"oras.land/oras-go/v2/registry/remote/retry"
 )
@@ -22,16 +21,13 @@ import (
 // maxRetryAfter bounds how long a registry may make a run wait.
 const maxRetryAfter = time.Minute
 
-// errStall is the reason a transfer is cancelled when nothing moves.
-var errStall = errors.New("stalled")
-
-// policy retries requests whose body can be sent again. Uploads cannot: a
-// registry may have kept the first half, so they begin anew (see upload.send).
+// policy retries requests whose body can be sent again. Those of an upload
+// cannot: the registry is asked first what it has (see session).
 func (p *Pusher) policy() retry.Policy {
 	return &retry.GenericPolicy{
 		Retryable: func(resp *http.Response, err error) (bool, error) {
 			if err != nil {
-				return brokenConnection(err), nil
+				return broken(err), nil
 			}
 			return passingStatus(resp.StatusCode), nil
 		},
@@ -47,6 +43,19 @@ func (p *Pusher) policy() retry.Policy {
 	}
 }
 
+// repeat does something again that the registry or the network failed at.
+func (p *Pusher) repeat(ctx context.Context, do func() error) error {
+	for attempt := 0; ; attempt++ {
+		err := do()
+		if err == nil || ctx.Err() != nil || attempt >= p.opt.Retries || !passing(err) {
+			return err
+		}
+		if p.sleep(ctx, attempt, 0) != nil {
+			return err
+		}
+	}
+}
+
 // pause is the wait before attempt+1: growing, with jitter, at least what the
 // registry asked for.
 func (p *Pusher) pause(attempt int, asked time.Duration) time.Duration {
@@ -55,13 +64,26 @@ func (p *Pusher) pause(attempt int, asked time.Duration) time.Duration {
 	return max(d, min(asked, maxRetryAfter))
 }
 
-// brokenConnection says whether the connection broke under way. A refused one,
-// an unknown name and a time-out are told at once.
-func brokenConnection(err error) bool {
+// sleep waits before the next attempt.
+func (p *Pusher) sleep(ctx context.Context, attempt int, asked time.Duration) error {
+	timer := time.NewTimer(p.pause(attempt, asked))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// broken says whether the connection broke under way, or nothing moved on it.
+// A refused one, an unknown name and a connection that does not come about are
+// told at once.
+func broken(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false
 	}
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return errors.Is(err, errStall) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
 }
 
@@ -75,16 +97,56 @@ func passingStatus(code int) bool {
 	return code >= 500
 }
 
-// uploadAgain says whether an upload that broke off is worth beginning anew.
-func uploadAgain(err error) bool {
-	var resp *errcode.ErrorResponse
-	if errors.As(err, &resp) {
-		// An upload session that the registry lost, by a restart or behind a
-		// load balancer, is 404 or 416.
-		return passingStatus(resp.StatusCode) || resp.StatusCode == http.StatusNotFound ||
-			resp.StatusCode == http.StatusRequestedRangeNotSatisfiable
+// repeated sends requests through a transport that repeats those whose body
+// can be sent again, and marks the errors of which that was the end.
+type repeated struct{ base http.RoundTripper }
+
+// RoundTrip sends the request.
+func (t repeated) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.base.RoundTrip(req)
+	if err != nil && broken(err) && (req.Body == nil || req.GetBody != nil) {
+		err = &exhausted{err}
 	}
-	return errors.Is(err, errStall) || brokenConnection(err)
+	return resp, err
+}
+
+// exhausted is an error that was met at every attempt.
+type exhausted struct{ err error }
+
+func (e *exhausted) Error() string { return e.err.Error() }
+func (e *exhausted) Unwrap() error { return e.err }
+
+// passing says whether what was asked for may succeed when it is asked for
+// again: all but what this side is told or finds out for good.
+func passing(err error) bool {
+	var (
+		resp    *errcode.ErrorResponse
+		here    *localError
+		account *accountError
+		plain   *plainError
+		down    *downgradeError
+		op      *net.OpError
+		cert    *tls.CertificateVerificationError
+		alert   tls.AlertError
+		record  tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, new(*exhausted)):
+		return false
+	case errors.As(err, &resp):
+		// What has no body was repeated below.
+		return (resp.Method == http.MethodPut || resp.Method == http.MethodPatch) && passingStatus(resp.StatusCode)
+	case broken(err):
+		return true
+	case errors.As(err, &here), errors.As(err, &account), errors.As(err, &plain), errors.As(err, &down),
+		errors.As(err, &cert), errors.As(err, &alert), errors.As(err, &record),
+		errors.As(err, &op) && op.Op == "dial",
+		errors.Is(err, http.ErrSchemeMismatch), errors.Is(err, auth.ErrBasicCredentialNotFound),
+		errors.Is(err, errdef.ErrNotFound), errors.Is(err, errdef.ErrSizeExceedsLimit),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false
+	}
+	return true // an answer that contradicts itself, or is none
 }
 
 // retryAfter reads both forms of the header: seconds and a date.
@@ -97,69 +159,4 @@ func retryAfter(resp *http.Response) time.Duration {
 		return max(0, time.Until(at))
 	}
 	return 0
-}
-
-// uploads notes what a registry asks for when it turns an upload away, which
-// oras-go's errors do not carry.
-type uploads struct{ remote.Client }
-
-// Do sends the request.
-func (u uploads) Do(req *http.Request) (*http.Response, error) {
-	b, isUpload := req.Body.(*blobBody)
-	if isUpload {
-		b.began = true // not when it is first read: an answer may come sooner
-	}
-	resp, err := u.Client.Do(req)
-	if isUpload && err == nil {
-		b.asked = retryAfter(resp)
-	}
-	return resp, err
-}
-
-// blobBody is a blob being sent, with a watch for stalls.
-type blobBody struct {
-	*io.SectionReader
-	ra    content.ReaderAt
-	watch *time.Timer
-	stall time.Duration
-	moved func(int64) // told how many bytes are read
-	began bool        // the request that carries the bytes was made
-	done  atomic.Int64
-	asked time.Duration
-}
-
-// openBody opens a blob for sending; cancel is called with errStall when
-// nothing moves.
-func (p *Pusher) openBody(ctx context.Context, from content.Provider, desc ocispec.Descriptor, cancel context.CancelCauseFunc) (*blobBody, error) {
-	ra, err := from.ReaderAt(ctx, desc)
-	if err != nil {
-		return nil, err
-	}
-	b := &blobBody{SectionReader: io.NewSectionReader(ra, 0, ra.Size()), ra: ra, stall: p.opt.Stall}
-	b.watch = time.AfterFunc(b.stall, func() { cancel(errStall) })
-	b.watch.Stop() // it runs from the first byte: the registry may make the request before wait
-	return b, nil
-}
-
-// Read gives bytes to the connection: each call means that the last ones went.
-func (b *blobBody) Read(p []byte) (int, error) {
-	n, err := b.SectionReader.Read(p)
-	if done := b.done.Add(int64(n)); done >= b.Size() || err != nil {
-		b.watch.Stop() // the answer has its own limit
-	} else {
-		b.watch.Reset(b.stall)
-	}
-	if b.moved != nil && n > 0 {
-		b.moved(b.done.Load())
-	}
-	return n, err
-}
-
-// Close leaves the file open: the transport closes the body at its own time,
-// release does it when the upload is over.
-func (b *blobBody) Close() error { return nil }
-
-func (b *blobBody) release() {
-	b.watch.Stop()
-	_ = b.ra.Close()
 }

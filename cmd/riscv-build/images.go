@@ -26,16 +26,16 @@ func openImage(ctx context.Context, p *place, arg string) (img pusher.Image, clo
 	if !namesRegistry(arg) {
 		return pusher.Image{}, nil, usagef("opening image %q: there is no such file: name an OCI layout directory, a .tar file or HOST[:PORT]/REPOSITORY:TAG", arg)
 	}
-	dir, err := os.MkdirTemp(scratchDir(), "riscv-build-image-*")
+	dir, remove, err := pusher.Scratch(scratchDir())
 	if err != nil {
-		return pusher.Image{}, nil, environmentError{fmt.Errorf("making a directory for image %q: %w: free some space or set TMPDIR", arg, err)}
+		return pusher.Image{}, nil, environmentError{err}
 	}
-	remove := func() error { return os.RemoveAll(dir) }
 	store, err := local.NewStore(dir)
 	if err != nil {
 		return pusher.Image{}, nil, errors.Join(err, remove())
 	}
 	desc, err := newPusher(p).Fetch(ctx, arg, store)
+	p.display.Flush()
 	if err != nil {
 		return pusher.Image{}, nil, errors.Join(fmt.Errorf("opening image %q, which is no file: %w", arg, err), remove())
 	}
