@@ -32,9 +32,10 @@ type Display struct {
 
 	mu      sync.Mutex
 	out     io.Writer
-	job     *job     // what redraws the terminal now; nil: none
-	waiting []string // lines to show when the job is over
-	fetch   downloads
+	job     *job                  // what redraws the terminal now; nil: none
+	waiting []string              // lines to show when the job is over
+	moves   map[string]*transfers // by kind
+	drawn   bool                  // a line without its end stands on the terminal
 }
 
 // New makes a display in one of Modes. With verbose it also shows what

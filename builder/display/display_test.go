@@ -78,9 +78,11 @@ func TestRawJSONIsJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Notice("one")
-	d.fetch.shown = time.Now().Add(-time.Hour)
-	d.fetch.bytes = map[digest.Digest]int64{}
-	d.Fetching(fetch.Event{Digest: digest.FromString("x"), Done: 5})
+	for _, kind := range []string{"fetch", "push"} {
+		d.Transfer(kind, digest.FromString("x"), 1, false)
+		d.moves[kind].shown = time.Now().Add(-time.Hour)
+		d.Transfer(kind, digest.FromString("x"), 5, true)
+	}
 	d.Progress("x").Status(status("compile"))
 	d.Flush()
 	dec := json.NewDecoder(&out)
@@ -93,7 +95,7 @@ func TestRawJSONIsJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n < 3 {
+	if n < 4 {
 		t.Errorf("got %d objects", n)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/riscv-build/riscv-build/builder/fetch"
 )
 
-// How often the state of downloads is shown: on a terminal, and elsewhere.
+// How often the state of transfers is shown: on a terminal, and elsewhere.
 const (
 	redrawEvery = 200 * time.Millisecond
 	reportEvery = 5 * time.Second
@@ -18,64 +18,71 @@ const (
 
 var _ fetch.Progress = (*Display)(nil)
 
-// downloads sums up what goes on in parallel.
-type downloads struct {
+// transfers sums up what goes on in parallel.
+type transfers struct {
 	bytes map[digest.Digest]int64
-	done  int
+	ended map[digest.Digest]bool
 	shown time.Time
-	drawn bool // a line without its end stands on the terminal
 }
 
-// Fetching takes the state of one download and now and then shows that of
-// all: a run fetches hundreds of packages.
+// Fetching takes the state of one download of packages and sources.
 func (d *Display) Fetching(e fetch.Event) {
 	if e.Notice != "" {
 		d.Notice("%s: %s", e.Name, e.Notice)
 	}
+	d.Transfer("fetch", e.Digest, e.Done, e.Ended)
+}
+
+// Transfer takes the state of one file on its way, in bytes, and now and then
+// shows that of all of its kind ("fetch", "push" or "pull"): a run moves
+// hundreds.
+func (d *Display) Transfer(kind string, dgst digest.Digest, done int64, ended bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	f := &d.fetch
-	if f.bytes == nil {
-		f.bytes = map[digest.Digest]int64{}
-		f.shown = time.Now()
+	t := d.moves[kind]
+	if t == nil {
+		t = &transfers{bytes: map[digest.Digest]int64{}, ended: map[digest.Digest]bool{}, shown: time.Now()}
+		if d.moves == nil {
+			d.moves = map[string]*transfers{}
+		}
+		d.moves[kind] = t
 	}
-	f.bytes[e.Digest] = max(f.bytes[e.Digest], e.Done)
-	if e.Ended {
-		f.done++
+	t.bytes[dgst] = max(t.bytes[dgst], done)
+	if ended {
+		t.ended[dgst] = true
 	}
 	every := reportEvery
 	if d.redraws {
 		every = redrawEvery
 	}
-	if d.mode == progressui.QuietMode || d.job != nil || time.Since(f.shown) < every {
+	if d.mode == progressui.QuietMode || d.job != nil || time.Since(t.shown) < every {
 		return
 	}
-	f.shown = time.Now()
-	d.report()
+	t.shown = time.Now()
+	d.report(kind, t)
 }
 
-func (d *Display) report() {
-	f := &d.fetch
+func (d *Display) report(kind string, t *transfers) {
 	var sum int64
-	for _, n := range f.bytes {
+	for _, n := range t.bytes {
 		sum += n
 	}
-	text := fmt.Sprintf("fetching: %d of %d files begun are complete, %.1f MB", f.done, len(f.bytes), float64(sum)/1e6)
+	text := fmt.Sprintf("%sing: %d of %d files begun are complete, %.1f MB", kind, len(t.ended), len(t.bytes), float64(sum)/1e6)
 	switch {
 	case d.redraws:
 		fmt.Fprintf(d.out, "\r\x1b[K%s", text)
-		f.drawn = true
+		d.drawn = true
 	case d.mode == progressui.RawJSONMode:
-		d.json(map[string]any{"fetch": map[string]any{"files": f.done, "begun": len(f.bytes), "bytes": sum}})
+		d.json(map[string]any{kind: map[string]any{"files": len(t.ended), "begun": len(t.bytes), "bytes": sum}})
 	default:
 		fmt.Fprintln(d.out, text)
 	}
 }
 
-// clear takes the line of downloads off the terminal. The caller holds the mutex.
+// clear takes the line of transfers off the terminal. The caller holds the mutex.
 func (d *Display) clear() {
-	if d.fetch.drawn {
+	if d.drawn {
 		fmt.Fprint(d.out, "\r\x1b[K")
-		d.fetch.drawn = false
+		d.drawn = false
 	}
 }

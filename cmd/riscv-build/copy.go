@@ -50,6 +50,7 @@ func copyImage(c *cli.Context) error {
 		opt.Judge = sameArch
 	}
 	done, err := newPusher(p).Copy(c.Context, c.Args().Get(0), c.Args().Get(1), opt)
+	p.display.Flush()
 	if err != nil {
 		return err
 	}

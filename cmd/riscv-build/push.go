@@ -31,6 +31,7 @@ func pushImage(c *cli.Context) error {
 			push = newPusher(p).PushIndex
 		}
 		result, err := push(c.Context, img, c.Args().Tail())
+		p.display.Flush()
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,9 @@
 package main
 
-import "github.com/riscv-build/riscv-build/pusher"
+import (
+	"github.com/riscv-build/riscv-build/builder/display"
+	"github.com/riscv-build/riscv-build/pusher"
+)
 
 // newPusher knows how the configured registries are reached.
 func newPusher(p *place) *pusher.Pusher {
@@ -11,6 +14,21 @@ func newPusher(p *place) *pusher.Pusher {
 	return pusher.New(pusher.Options{
 		Registries: registries,
 		UserAgent:  "riscv-build/" + programVersion(),
+		Stall:      p.config.StallTime(),
+		Progress:   transfers{p.display},
 		Notice:     func(text string) { p.display.Notice("%s", text) },
 	})
+}
+
+// transfers shows what is pushed and pulled.
+type transfers struct{ display *display.Display }
+
+// Pushing takes the state of one blob; one that is there already is no transfer.
+func (t transfers) Pushing(e pusher.Event) {
+	switch e.State {
+	case pusher.Sending, pusher.Sent:
+		t.display.Transfer("push", e.Digest, e.Done, e.State == pusher.Sent)
+	case pusher.Fetching, pusher.Fetched:
+		t.display.Transfer("pull", e.Digest, e.Done, e.State == pusher.Fetched)
+	}
 }

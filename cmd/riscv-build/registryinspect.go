@@ -71,6 +71,7 @@ func registryInspect(c *cli.Context) error {
 	}
 	opt := pusher.CopyOptions{Platform: c.String("platform"), Scratch: scratchDir()}
 	return newPusher(p).Inspect(c.Context, c.Args().First(), opt, func(in *pusher.Inspection) error {
+		p.display.Flush()
 		out := &inspected{Ref: in.Ref, Digest: in.Digest, MediaType: in.MediaType, Images: in.Images}
 		if in.Manifest == nil {
 			p.display.Notice("%q has no %s image: choose another with --platform", in.Ref, pusher.DefaultPlatform)

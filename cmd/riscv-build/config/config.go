@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/riscv-build/riscv-build/pusher"
 	"github.com/riscv-build/riscv-build/recipes"
@@ -33,6 +34,7 @@ type Config struct {
 	StateDir   string              `toml:"state_dir"`   // absolute path
 	CacheLimit string              `toml:"cache_limit"` // size of the build cache such as "10GB"; see Size
 	Registry   string              `toml:"registry"`    // HOST[:PORT][/PREFIX] of the registry that images are pushed to; see PushRegistry
+	Stall      string              `toml:"stall"`       // time such as "30s" after which a transfer that stands still is given up; see StallTime
 	Registries map[string]Registry `toml:"registries"`  // by HOST or HOST:PORT
 }
 
@@ -53,6 +55,13 @@ func (c *Config) PushRegistry() string {
 		}
 	}
 	return c.Registry
+}
+
+// StallTime is how long a transfer with a registry may stand still; 0 where
+// nothing is said.
+func (c *Config) StallTime() time.Duration {
+	d, _ := time.ParseDuration(c.Stall) // validate has read it
+	return d
 }
 
 // Load reads the files that exist. The error is of type recipes.Problems if a
@@ -100,6 +109,9 @@ func (c *Config) validate(path string, lines map[string]int) error {
 	if _, err := Size(c.CacheLimit); err != nil {
 		bad("cache_limit", fmt.Sprintf("cache_limit = %q is no size", c.CacheLimit), `write a number and a unit, such as "10GB"`)
 	}
+	if d, err := time.ParseDuration(c.Stall); c.Stall != "" && (err != nil || d < time.Second) {
+		bad("stall", fmt.Sprintf("stall = %q is no time, or less than a second", c.Stall), `write a number and a unit, such as "30s" or "2m"`)
+	}
 	if c.StateDir != "" && !filepath.IsAbs(c.StateDir) {
 		bad("state_dir", fmt.Sprintf("state_dir = %q is no absolute path", c.StateDir), "write the path from / on")
 	}
@@ -122,6 +134,7 @@ func (c *Config) validate(path string, lines map[string]int) error {
 func (c *Config) overlay(o *Config) {
 	for _, pair := range []struct{ to, from *string }{
 		{&c.Snapshot, &o.Snapshot}, {&c.Keyring, &o.Keyring}, {&c.StateDir, &o.StateDir}, {&c.CacheLimit, &o.CacheLimit}, {&c.Registry, &o.Registry},
+		{&c.Stall, &o.Stall},
 	} {
 		if *pair.from != "" {
 			*pair.to = *pair.from

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/riscv-build/riscv-build/recipes"
 )
@@ -31,6 +32,7 @@ ca = "/etc/ca.pem"
 `)
 	user := write(t, "user.toml", `
 cache_limit = "1GiB"
+stall = "90s"
 state_dir = "/srv/state"
 [registries."two.example"]
 plain_http = false
@@ -39,7 +41,7 @@ plain_http = false
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Mirrors[0] != "http://mirror.example/debian" || c.Snapshot != "none" || c.CacheLimit != "1GiB" || c.StateDir != "/srv/state" {
+	if c.Mirrors[0] != "http://mirror.example/debian" || c.Snapshot != "none" || c.CacheLimit != "1GiB" || c.StateDir != "/srv/state" || c.StallTime() != 90*time.Second {
 		t.Errorf("got %+v", c)
 	}
 	one, two := c.Registries["one.example:5000"], c.Registries["two.example"]
@@ -58,6 +60,8 @@ func TestProblems(t *testing.T) {
 		"unknown in deep": {"[registries.\"a.example\"]\nplain_htp = true\n", 2, `"plain_http"`},
 		"wrong type":      {"mirrors = \"http://mirror.example\"\n", 1, "list"},
 		"no size":         {"\n\ncache_limit = \"much\"\n", 3, "no size"},
+		"no time":         {"stall = \"soon\"\n", 1, "no time"},
+		"too short":       {"\nstall = \"5ms\"\n", 2, "less than a second"},
 		"relative":        {"state_dir = \"state\"\n", 1, "absolute"},
 		"half a key pair": {"snapshot = \"none\"\n[registries.\"a.example\"]\ncert = \"/c.pem\"\n", 2, "without its key"},
 		"no registry":     {"registry = \"a b\"\n", 1, "no registry"},
