@@ -177,7 +177,7 @@ func (ep *endpoint) statusAdvice(resp *errcode.ErrorResponse) string {
 		return "the registry limits requests: wait, then try again"
 	case strings.Contains(resp.Errors.Error(), "digest invalid"):
 		return "other bytes arrived than were sent: check the proxy before the registry, and the memory of both machines"
-	case code == http.StatusBadRequest && ep.plain:
+	case code == http.StatusBadRequest && ep.plain && resp.Method != http.MethodPut:
 		return fmt.Sprintf("the registry may want TLS: write https://%s", ep.host)
 	case code >= 500:
 		return "look into the registry's log"

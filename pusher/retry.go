@@ -27,7 +27,7 @@ func (p *Pusher) policy() retry.Policy {
 	return &retry.GenericPolicy{
 		Retryable: func(resp *http.Response, err error) (bool, error) {
 			if err != nil {
-				return broken(err), nil
+				return passing(err), nil
 			}
 			return passingStatus(resp.StatusCode), nil
 		},
@@ -104,7 +104,7 @@ type repeated struct{ base http.RoundTripper }
 // RoundTrip sends the request.
 func (t repeated) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.base.RoundTrip(req)
-	if err != nil && broken(err) && (req.Body == nil || req.GetBody != nil) {
+	if err != nil && passing(err) && (req.Body == nil || req.GetBody != nil) {
 		err = &exhausted{err}
 	}
 	return resp, err
@@ -133,6 +133,8 @@ func passing(err error) bool {
 	switch {
 	case errors.As(err, new(*exhausted)):
 		return false
+	case spoilt(err):
+		return true
 	case errors.As(err, &resp):
 		// What has no body was repeated below.
 		return (resp.Method == http.MethodPut || resp.Method == http.MethodPatch) && passingStatus(resp.StatusCode)
