@@ -82,6 +82,9 @@ func (a *accounts) reload() error {
 	if err := lines.Err(); err != nil {
 		problems = append(problems, fmt.Errorf("reading accounts %q: %w", a.path, err))
 	}
+	if len(users)+len(problems) == 0 {
+		problems = append(problems, fmt.Errorf("reading accounts %q: there is none in it: write one with `htpasswd -B`", a.path))
+	}
 	if len(problems) > 0 {
 		return &AccountsError{errors.Join(problems...)}
 	}

@@ -23,7 +23,7 @@ type layout struct {
 }
 
 // elfMachines are the values of e_machine (System V ABI, "ELF Header").
-var elfMachines = map[string]uint16{"amd64": 62, "riscv64": 243}
+var elfMachines = map[string]uint16{"amd64": 62, "arm64": 183, "riscv64": 243}
 
 // seeded is what the clients begin with.
 type seeded struct {
