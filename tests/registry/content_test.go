@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -31,6 +33,18 @@ func noise(n int, seed uint64) []byte {
 // so many bytes that no other image has.
 func newImage(t *testing.T, seed uint64, sizes ...int) (dir string, image digest.Digest) {
 	t.Helper()
+	return newLayout(t, seed, layout.plainImage, sizes)
+}
+
+// newPackedImage is newImage with layers that are gzip files, for clients that
+// would pack others.
+func newPackedImage(t *testing.T, seed uint64, sizes ...int) (dir string, image digest.Digest) {
+	t.Helper()
+	return newLayout(t, seed, layout.packedImage, sizes)
+}
+
+func newLayout(t *testing.T, seed uint64, image func(layout, string, ...[]byte) ocispec.Descriptor, sizes []int) (dir string, d digest.Digest) {
+	t.Helper()
 	dir, err := os.MkdirTemp(rig.Work, "image-")
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +55,7 @@ func newImage(t *testing.T, seed uint64, sizes ...int) (dir string, image digest
 	for i, size := range sizes {
 		layers = append(layers, archive(t, fmt.Sprintf("data/%d", i), noise(size, seed<<16+uint64(i))))
 	}
-	desc := l.plainImage("riscv64", layers...)
+	desc := image(l, "riscv64", layers...)
 	l.file(ocispec.ImageIndexFile, ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, Manifests: []ocispec.Descriptor{desc}})
 	l.file(ocispec.ImageLayoutFile, ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion})
 	return dir, desc.Digest
@@ -51,12 +65,33 @@ func newImage(t *testing.T, seed uint64, sizes ...int) (dir string, image digest
 // layers are not compressed.
 func (l layout) plainImage(arch string, layers ...[]byte) ocispec.Descriptor {
 	l.t.Helper()
+	return l.imageOf(arch, layers, func(text []byte) ocispec.Descriptor { return l.blob(ocispec.MediaTypeImageLayer, text) })
+}
+
+// packedImage is plainImage with layers that are gzip files, as large as before.
+func (l layout) packedImage(arch string, layers ...[]byte) ocispec.Descriptor {
+	l.t.Helper()
+	return l.imageOf(arch, layers, func(text []byte) ocispec.Descriptor {
+		var packed bytes.Buffer
+		z, err := gzip.NewWriterLevel(&packed, gzip.NoCompression)
+		if err == nil {
+			_, _ = z.Write(text)
+			err = z.Close()
+		}
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		return l.blob(ocispec.MediaTypeImageLayerGzip, packed.Bytes())
+	})
+}
+
+func (l layout) imageOf(arch string, layers [][]byte, write func([]byte) ocispec.Descriptor) ocispec.Descriptor {
+	l.t.Helper()
 	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest}
 	c := ocispec.Image{Platform: ocispec.Platform{OS: "linux", Architecture: arch}, RootFS: ocispec.RootFS{Type: "layers"}}
 	c.Config.Cmd = []string{"/bin/hello"}
 	for _, text := range layers {
-		d := l.blob(ocispec.MediaTypeImageLayer, text)
-		m.Layers, c.RootFS.DiffIDs = append(m.Layers, d), append(c.RootFS.DiffIDs, d.Digest)
+		m.Layers, c.RootFS.DiffIDs = append(m.Layers, write(text)), append(c.RootFS.DiffIDs, digest.FromBytes(text))
 	}
 	m.Config = l.blob(ocispec.MediaTypeImageConfig, c)
 	desc := l.blob(m.MediaType, m)
@@ -132,4 +167,9 @@ func fetch(client *http.Client, url string) (*http.Response, []byte, error) {
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	return resp, raw, err
+}
+
+// drop reads to the end, through a large buffer.
+func drop(r io.Reader) (int64, error) {
+	return io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, make([]byte, 256<<10))
 }

@@ -3,7 +3,6 @@ package registry
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"encoding/binary"
 	"encoding/json"
 	"os"
@@ -51,22 +50,15 @@ func newSeed(t *testing.T) seeded {
 
 // image writes an image of two layers, one of them with a program.
 func (l layout) image(arch string) (image ocispec.Descriptor, config digest.Digest) {
-	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest}
-	c := ocispec.Image{Platform: ocispec.Platform{OS: "linux", Architecture: arch}, RootFS: ocispec.RootFS{Type: "layers"}}
-	c.Config.Cmd = []string{"/bin/hello"}
-	for _, text := range [][]byte{archive(l.t, "bin/hello", program(arch)), archive(l.t, "etc/motd", []byte("hello from "+arch+"\n"))} {
-		var packed bytes.Buffer
-		z := gzip.NewWriter(&packed)
-		_, _ = z.Write(text)
-		if err := z.Close(); err != nil {
-			l.t.Fatal(err)
-		}
-		m.Layers = append(m.Layers, l.blob(ocispec.MediaTypeImageLayerGzip, packed.Bytes()))
-		c.RootFS.DiffIDs = append(c.RootFS.DiffIDs, digest.FromBytes(text))
+	image = l.packedImage(arch, archive(l.t, "bin/hello", program(arch)), archive(l.t, "etc/motd", []byte("hello from "+arch+"\n")))
+	var m ocispec.Manifest
+	raw, err := os.ReadFile(filepath.Join(l.dir, "blobs", "sha256", image.Digest.Encoded()))
+	if err == nil {
+		err = json.Unmarshal(raw, &m)
 	}
-	m.Config = l.blob(ocispec.MediaTypeImageConfig, c)
-	image = l.blob(m.MediaType, m)
-	image.Platform = &c.Platform
+	if err != nil {
+		l.t.Fatal(err)
+	}
 	return image, m.Config.Digest
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ func TestMain(m *testing.M) { rig.Main(m) }
 type server struct {
 	addr string // HOST:PORT
 	root string
+	wide bool // on all addresses of 127.0.0.0/8 and others
 	cmd  *exec.Cmd
 }
 
@@ -28,20 +30,30 @@ type server struct {
 // flags. It ends with the test.
 func serve(t *testing.T, args ...string) *server {
 	t.Helper()
+	s := newServer(t)
+	s.start(t, args...)
+	return s
+}
+
+// newServer chooses a port and a directory.
+func newServer(t *testing.T) *server {
+	t.Helper()
 	root, err := os.MkdirTemp(rig.Work, "registry-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(root) })
-	s := &server{addr: fmt.Sprintf("127.0.0.1:%d", rig.FreePort(t)), root: root}
-	s.start(t, args...)
-	return s
+	return &server{addr: fmt.Sprintf("127.0.0.1:%d", rig.FreePort(t)), root: root}
 }
 
 // start starts it, again too, on the same address and directory.
 func (s *server) start(t *testing.T, args ...string) {
 	t.Helper()
-	s.cmd = rig.Start(t, rig.Binary, append([]string{"registry", "serve", "--addr", s.addr, "--root", s.root}, args...)...)
+	listen := s.addr
+	if s.wide {
+		listen = s.addr[strings.LastIndex(s.addr, ":"):]
+	}
+	s.cmd = rig.Start(t, rig.Binary, append([]string{"registry", "serve", "--addr", listen, "--root", s.root}, args...)...)
 	rig.WaitFor(t, 20*time.Second, "the registry", func() bool {
 		resp, err := http.Get("http://" + s.addr + "/v2/")
 		if err == nil {
