@@ -36,9 +36,10 @@ test: provision-test
 accept: provision-test
 	RISCV_BUILD_ACCEPT=full $(GO) test -p 1 -count=1 -timeout 12h -v ./tests ./tests/registry -run '^TestLine$(LINE)'
 
-# The three source builds side by side: riscv-build, a Dockerfile under QEMU, native.
+# The three source builds side by side: riscv-build, a Dockerfile under QEMU,
+# native; the registry and its client beside those of others.
 bench: provision-test
-	RISCV_BUILD_ACCEPT=full $(GO) test -count=1 -timeout 6h -v ./tests -run '^TestBench'
+	RISCV_BUILD_ACCEPT=full $(GO) test -count=1 -p 1 -timeout 6h -v ./tests ./tests/registry -run '^TestBench'
 
 lint:
 	.ci/lint

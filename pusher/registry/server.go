@@ -39,6 +39,7 @@ const (
 	headerTime   = 30 * time.Second
 	idleTime     = 2 * time.Minute
 	shutdownTime = 30 * time.Second
+	tidyEvery    = time.Hour
 	maxHeader    = 64 << 10 // bytes
 )
 
@@ -164,6 +165,9 @@ func (s *Server) Reload() error {
 // half a minute.
 func (s *Server) Serve(ctx context.Context) error {
 	defer s.release()
+	ctx, stop := context.WithCancel(ctx)
+	tidied := s.tidy(ctx)
+	defer func() { stop(); <-tidied }()
 	ended := make(chan error, 1)
 	go func() {
 		if s.TLS() {
@@ -184,6 +188,28 @@ func (s *Server) Serve(ctx context.Context) error {
 		return s.http.Close()
 	}
 	return nil
+}
+
+// tidy removes uploads that nobody continues, now and then until the context
+// ends. The channel is closed after that.
+func (s *Server) tidy(ctx context.Context) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		every := time.NewTicker(tidyEvery)
+		defer every.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-every.C:
+				if err := s.store.dropStaleUploads(); err != nil {
+					s.complain("removing old uploads", err)
+				}
+			}
+		}
+	}()
+	return done
 }
 
 func (s *Server) complain(what string, err error) {

@@ -117,7 +117,7 @@ func (s *Store) Serving(address, kind string) (release func(), err error) {
 		release()
 		return nil, err
 	}
-	err = s.staleUploads(staleUpload, func(path string, _ int64) error { return os.Remove(path) })
+	err = s.dropStaleUploads()
 	if err != nil {
 		release()
 		return nil, &AccessError{fmt.Errorf("removing old uploads of %q: %w: check the disk and who owns the files", s.root, err)}
@@ -190,6 +190,11 @@ func (s *Store) lock(how func(*flock.Flock) error) (release func(), err error) {
 // changing is held while a repository's manifests and tags change.
 func (s *Store) changing(repo string) *sync.Mutex {
 	return &s.repos[maphash.String(s.seed, repo)%uint64(len(s.repos))]
+}
+
+// dropStaleUploads removes the uploads that nobody continues any more.
+func (s *Store) dropStaleUploads() error {
+	return s.staleUploads(staleUpload, func(path string, _ int64) error { return os.Remove(path) })
 }
 
 // staleUploads calls do for the uploads that nobody continued for age.
