@@ -254,8 +254,10 @@ func (s *session) part(n int64) io.ReadCloser {
 // follow takes over where the session goes on.
 func (s *session) follow(resp *http.Response) error {
 	next, err := resp.Location()
+	if err != nil && s.at != nil {
+		return nil // where it was
+	}
 	if err != nil {
-		s.at = nil
 		return fmt.Errorf("%s %s: the answer names no upload session: %w", resp.Request.Method, resp.Request.URL.Path, err)
 	}
 	here := resp.Request.URL
