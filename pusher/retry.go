@@ -43,11 +43,15 @@ func (p *Pusher) policy() retry.Policy {
 	}
 }
 
-// repeat does something again that the registry or the network failed at.
+// repeat does something again that the registry or the network failed at. A
+// manifest that is refused is sent a second time: it was verified here, and may
+// have been spoilt on the way.
 func (p *Pusher) repeat(ctx context.Context, do func() error) error {
 	for attempt := 0; ; attempt++ {
 		err := do()
-		if err == nil || ctx.Err() != nil || attempt >= p.opt.Retries || !passing(err) {
+		var resp *errcode.ErrorResponse
+		refused := attempt == 0 && errors.As(err, &resp) && resp.StatusCode == http.StatusBadRequest
+		if err == nil || ctx.Err() != nil || attempt >= p.opt.Retries || !refused && !passing(err) {
 			return err
 		}
 		if p.sleep(ctx, attempt, 0) != nil {
