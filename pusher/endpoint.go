@@ -3,14 +3,12 @@ package pusher
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -42,7 +40,7 @@ type endpoint struct {
 // configuration, then what a probe finds.
 func (p *Pusher) connect(ctx context.Context, ref reference) (*endpoint, error) {
 	cfg := p.opt.Registries[ref.host]
-	tlsConfig, err := cfg.tls()
+	tlsConfig, err := cfg.tls(certDirs(p.opt.CertDirs, ref.host))
 	if err != nil {
 		return nil, &Error{Op: "connecting", Registry: ref.host, Err: err, Advice: "correct the settings of this registry"}
 	}
@@ -96,31 +94,6 @@ func (p *Pusher) transport(tlsConfig *tls.Config) *http.Transport {
 		MaxIdleConnsPerHost: p.opt.Parallel,
 		IdleConnTimeout:     30 * time.Second,
 	}
-}
-
-// tls reads the certificates of a registry's settings.
-func (r Registry) tls() (*tls.Config, error) {
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: r.InsecureTLS}
-	if r.CAFile != "" {
-		pem, err := os.ReadFile(r.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("reading CA file: %w", err)
-		}
-		if cfg.RootCAs, err = x509.SystemCertPool(); err != nil {
-			cfg.RootCAs = x509.NewCertPool()
-		}
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("reading CA file %q: no PEM certificate in it", r.CAFile)
-		}
-	}
-	if r.CertFile != "" || r.KeyFile != "" {
-		cert, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("reading client certificate %q with key %q: %w", r.CertFile, r.KeyFile, err)
-		}
-		cfg.Certificates = []tls.Certificate{cert}
-	}
-	return cfg, nil
 }
 
 // refusesTLS says whether the registry is to be spoken to in plain HTTP: every

@@ -130,7 +130,7 @@ func (ep *endpoint) connection(err error) (string, error) {
 	case errors.Is(err, errStall):
 		return "check the network and the registry, then try again: what it has is not sent again", err
 	case errors.As(err, &authority):
-		return "name its CA's certificate in the settings of this registry", authority
+		return fmt.Sprintf("name its CA's certificate in the settings of this registry, or write it where docker has it: `riscv-build configure docker --registry https://%s --ca FILE --write`", ep.host), authority
 	case errors.As(err, &name):
 		return "use a name that stands in its certificate", name
 	case errors.As(err, &invalid):

@@ -230,6 +230,26 @@ func TestHtpasswdAndTLS(t *testing.T) {
 	}
 	pulled(t, p, host+"/x:1", img)
 
+	// What docker was told holds here too.
+	opt.Registries, opt.CertDirs = nil, []string{t.TempDir(), t.TempDir()}
+	dir := filepath.Join(opt.CertDirs[1], host)
+	raw, err := os.ReadFile(cert.certFile)
+	if err == nil {
+		err = os.Mkdir(dir, 0o700)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "ca.crt"), string(raw))
+	if _, err := New(opt).Push(t.Context(), img, []string{host + "/y:1"}); err != nil {
+		t.Error(err)
+	}
+	write(t, filepath.Join(dir, "client.cert"), "nonsense")
+	if _, err := New(opt).Push(t.Context(), img, []string{host + "/y:1"}); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "client.cert")) {
+		t.Errorf("a bad client certificate: %v", err)
+	}
+	opt.CertDirs = nil
+
 	opt.Registries = map[string]Registry{host: {InsecureTLS: true}}
 	if _, err := New(opt).Push(t.Context(), img, []string{"https://" + host + "/x:1"}); err != nil {
 		t.Error(err)

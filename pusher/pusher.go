@@ -24,6 +24,7 @@ type Image struct {
 type Options struct {
 	Registries   map[string]Registry // by HOST[:PORT], as written in image names
 	DockerConfig string              // config.json or its directory; default $DOCKER_CONFIG, then ~/.docker
+	CertDirs     []string            // directories with HOST[:PORT]/*.crt, *.cert and *.key, as docker and podman have them
 	UserAgent    string              // default "riscv-build"
 	Parallel     int                 // blobs at a time; default 4
 	Retries      int                 // further attempts of a request or upload; default 5

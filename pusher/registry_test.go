@@ -140,7 +140,7 @@ func newCertificate(t *testing.T) *certificate {
 	c := &certificate{certFile: filepath.Join(dir, "cert.pem"), keyFile: filepath.Join(dir, "key.pem")}
 	write(t, c.certFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 	write(t, c.keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: rawKey})))
-	cfg, err := Registry{CAFile: c.certFile}.tls()
+	cfg, err := Registry{CAFile: c.certFile}.tls(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+
 	"github.com/riscv-build/riscv-build/builder/display"
 	"github.com/riscv-build/riscv-build/pusher"
 )
@@ -13,11 +16,21 @@ func newPusher(p *place) *pusher.Pusher {
 	}
 	return pusher.New(pusher.Options{
 		Registries: registries,
+		CertDirs:   certDirs(),
 		UserAgent:  "riscv-build/" + programVersion(),
 		Stall:      p.config.StallTime(),
 		Progress:   transfers{p.display},
 		Notice:     func(text string) { p.display.Notice("%s", text) },
 	})
+}
+
+// certDirs are where docker and podman look for the certificates of registries.
+func certDirs() []string {
+	dirs := []string{"/etc/docker/certs.d", "/etc/containers/certs.d"}
+	if home, err := os.UserHomeDir(); err == nil {
+		dirs = append(dirs, filepath.Join(home, ".docker", "certs.d"), filepath.Join(home, ".config", "containers", "certs.d"))
+	}
+	return dirs
 }
 
 // transfers shows what is pushed and pulled.
