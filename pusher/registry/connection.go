@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// stall is how long a client may neither take nor send a byte.
+// stall is how long a client, or a registry that is cached, may neither take
+// nor send a byte, where nothing else is said.
 const stall = 60 * time.Second
 
 // piece is how much of a file the kernel is given to send at a time, in bytes:
-// it must be through within stall.
+// it must be through before a client counts as stalled.
 const piece = 512 << 10
 
 // connection is a response, and its request's body, that end when the client
@@ -18,6 +19,7 @@ const piece = 512 << 10
 type connection struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	stall   time.Duration
 	body    io.ReadCloser
 	read    time.Time // when the read deadline was set
 
@@ -27,8 +29,11 @@ type connection struct {
 	err     error // that was answered
 }
 
-func connect(w http.ResponseWriter, r *http.Request) *connection {
-	c := &connection{ResponseWriter: w, control: http.NewResponseController(w), body: r.Body}
+func (f *front) connect(w http.ResponseWriter, r *http.Request) *connection {
+	c := &connection{ResponseWriter: w, stall: f.stall, control: http.NewResponseController(w), body: r.Body}
+	if c.stall <= 0 {
+		c.stall = stall
+	}
 	// What an earlier request on the connection set.
 	_ = c.control.SetWriteDeadline(time.Time{})
 	_ = c.control.SetReadDeadline(time.Time{})
@@ -50,7 +55,7 @@ func (c *connection) WriteHeader(status int) {
 	c.ResponseWriter.WriteHeader(status)
 }
 
-func (c *connection) extend() { _ = c.control.SetWriteDeadline(time.Now().Add(stall)) }
+func (c *connection) extend() { _ = c.control.SetWriteDeadline(time.Now().Add(c.stall)) }
 
 func (c *connection) begun() {
 	if c.status == 0 {
@@ -93,20 +98,24 @@ func (c *connection) ReadFrom(src io.Reader) (int64, error) {
 type requestBody struct{ c *connection }
 
 // Read takes bytes from the client. After the last there is no hurry: the
-// answer may need a blob to be flushed to the disk.
+// answer may need a blob to be flushed to the disk. After a stall the time
+// stays over, or net/http would wait for the rest before it answers.
 func (b requestBody) Read(p []byte) (int, error) {
 	c := b.c
-	if now := time.Now(); now.Sub(c.read) > time.Second {
+	if now := time.Now(); now.Sub(c.read) > c.stall/60 {
 		c.read = now
-		_ = c.control.SetReadDeadline(now.Add(stall))
+		_ = c.control.SetReadDeadline(now.Add(c.stall))
 	}
 	n, err := c.body.Read(p)
 	c.in += int64(n)
-	if err != nil {
+	if err == io.EOF {
 		_ = c.control.SetReadDeadline(time.Time{})
 	}
 	return n, err
 }
+
+// hurry bounds how long net/http waits for a body that nobody read.
+func (c *connection) hurry() { _ = c.control.SetReadDeadline(time.Now().Add(c.stall)) }
 
 // Close ends the body.
 func (b requestBody) Close() error { return b.c.body.Close() }

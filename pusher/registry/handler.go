@@ -20,11 +20,12 @@ type front struct {
 	refusal   error     // of all that changes something; nil: it may
 	metrics   *metrics  // nil: not counted
 	log       *slog.Logger
+	stall     time.Duration // of a client
 }
 
 // ServeHTTP answers a request.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := connect(w, r)
+	c := f.connect(w, r)
 	r.Body = requestBody{c}
 	began := time.Now()
 	if f.metrics != nil {
@@ -32,6 +33,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer f.metrics.active.Dec()
 	}
 	defer func() {
+		c.hurry()
 		c.begun()
 		if f.metrics != nil {
 			f.metrics.count(r.Method, c, time.Since(began))

@@ -31,6 +31,7 @@ type ServeOptions struct {
 	ReadOnly      bool
 	Metrics       bool           // at /metrics, for everybody
 	Log           *slog.Logger   // requests, and what went wrong; nil: nothing
+	Stall         time.Duration  // after which a client that takes and sends nothing is cut off; 0: a minute
 	Upstream      *pusher.Remote // serve a cache of this registry; nil: a registry
 }
 
@@ -79,7 +80,7 @@ func Listen(opt ServeOptions) (*Server, error) {
 }
 
 func (s *Server) listen() (err error) {
-	f := &front{store: s.store, protocol: newProtocol(s.store, s.store), anonymous: s.opt.AnonymousPull, log: s.opt.Log}
+	f := &front{store: s.store, protocol: newProtocol(s.store, s.store), anonymous: s.opt.AnonymousPull, log: s.opt.Log, stall: s.opt.Stall}
 	switch {
 	case s.opt.Upstream != nil:
 		c := newCache(s.store, s.opt.Upstream, s.opt.Log)

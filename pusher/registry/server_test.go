@@ -365,3 +365,39 @@ func TestABrokenRequestLeavesItsBytes(t *testing.T) {
 	c.want(c.do("PATCH", at, strings.Repeat("x", 500_000), "Content-Range", "500000-999999"), 202, "")
 	c.want(c.do("PUT", at+"?digest="+digest.FromString(strings.Repeat("x", 1_000_000)).String(), ""), 201, "")
 }
+
+// TestStalledClientsAreCutOff: one that stops in the middle of an upload, and
+// one that takes nothing of what it asked for.
+func TestStalledClientsAreCutOff(t *testing.T) {
+	s := start(t, ServeOptions{Stall: 300 * time.Millisecond})
+	c := client{t, "http://" + s.Address().String()}
+	large := strings.Repeat("x", 32<<20) // more than the kernel's buffers hold
+	d := c.blob("a", large).Digest.String()
+	at := c.do("POST", "/v2/a/blobs/uploads/", "").header.Get("Location")
+	closed := start(t, ServeOptions{Stall: 300 * time.Millisecond, Htpasswd: htpasswd(t, "anna")})
+	for name, r := range map[string]struct {
+		to   *Server
+		text string
+	}{
+		"upload":          {s, fmt.Sprintf("PATCH %s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nhalf", at)},
+		"download":        {s, fmt.Sprintf("GET /v2/a/blobs/%s HTTP/1.1\r\nHost: x\r\n\r\n", d)},
+		"without account": {closed, "PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf"},
+	} {
+		conn, err := net.Dial("tcp", r.to.Address().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(conn, r.text)
+		time.Sleep(1500 * time.Millisecond)
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		n, err := io.Copy(io.Discard, conn)
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() || n >= int64(len(large)) {
+			t.Errorf("%s: %d bytes, %v", name, n, err)
+		}
+		_ = conn.Close()
+	}
+	if a := c.do("GET", at, ""); a.header.Get("Range") != "0-3" {
+		t.Errorf("what came is gone: %v", a)
+	}
+}
