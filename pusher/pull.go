@@ -92,16 +92,22 @@ type source interface {
 	Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error)
 }
 
-// into pulls one blob; a broken connection is tried again.
+// into pulls one blob. A broken connection is tried again, from where it broke;
+// attempts that brought the download forward do not count.
 func (d *download) into(ctx context.Context, from source, desc ocispec.Descriptor) error {
 	if _, err := d.dst.Info(ctx, desc.Digest); err == nil {
 		return nil
 	}
+	defer d.dst.Abort(context.WithoutCancel(ctx), ingest(desc)) //nolint:errcheck // gone after a commit
+	var best int64
 	for attempt := 0; ; attempt++ {
-		err := d.attempt(ctx, from, desc)
+		have, err := d.attempt(ctx, from, desc)
 		if err == nil {
 			d.tell(desc, desc.Size, Fetched)
 			return nil
+		}
+		if have > best+headway {
+			best, attempt = have, 0
 		}
 		if ctx.Err() != nil || attempt >= d.p.opt.Retries || !passing(err) || d.p.sleep(ctx, attempt, 0) != nil {
 			return d.fail(ctx, "pulling", desc.Digest.String(), err)
@@ -113,41 +119,58 @@ func (d *download) tell(desc ocispec.Descriptor, done int64, state State) {
 	d.p.tell(Event{Registry: d.ep.host, Repository: d.ref.repository, Digest: desc.Digest, Done: done, Total: desc.Size, State: state})
 }
 
-func (d *download) attempt(ctx context.Context, from source, desc ocispec.Descriptor) error {
+// ingest names what is there of a blob in the store.
+func ingest(desc ocispec.Descriptor) string { return "riscv-build/pull/" + desc.Digest.String() }
+
+// attempt goes on with a blob, and commits it when it is what was asked for.
+// have is how many bytes are there otherwise.
+func (d *download) attempt(ctx context.Context, from source, desc ocispec.Descriptor) (have int64, err error) {
+	w, err := content.OpenWriter(ctx, d.dst, content.WithRef(ingest(desc)), content.WithDescriptor(desc))
+	if errdefs.IsAlreadyExists(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, &localError{err}
+	}
+	defer w.Close()
 	body, err := from.Fetch(ctx, desc)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer body.Close()
-	return d.store(ctx, &telling{r: body, tell: func(done int64) { d.tell(desc, done, Fetching) }}, desc)
-}
-
-// store writes what comes, and commits it only when it is what was asked for.
-func (d *download) store(ctx context.Context, body io.Reader, desc ocispec.Descriptor) error {
-	ref := "riscv-build/pull/" + desc.Digest.String()
-	w, err := content.OpenWriter(ctx, d.dst, content.WithRef(ref), content.WithDescriptor(desc))
-	if errdefs.IsAlreadyExists(err) {
-		return nil
-	}
+	begin, err := goOn(w, body)
 	if err != nil {
-		return &localError{err}
+		return 0, err
 	}
-	defer d.dst.Abort(context.WithoutCancel(ctx), ref) //nolint:errcheck // gone after a commit
-	defer w.Close()
-	if err := w.Truncate(0); err != nil {
-		return &localError{err}
-	}
-	n, err := io.Copy(localWriter{w}, io.LimitReader(body, desc.Size+1))
+	reader := &telling{r: body, done: begin, tell: func(done int64) { d.tell(desc, done, Fetching) }}
+	n, err := io.Copy(localWriter{w}, io.LimitReader(reader, desc.Size-begin+1))
 	if err != nil {
-		return err
+		return begin + n, err
 	}
-	if got := w.Digest(); n != desc.Size || got != desc.Digest {
-		return fmt.Errorf("the registry gave %d bytes of %q, the manifest says %d", n, got, desc.Size)
+	if got := w.Digest(); begin+n != desc.Size || got != desc.Digest {
+		return 0, errors.Join(fmt.Errorf("the registry gave %d bytes of %q, the manifest says %d", begin+n, got, desc.Size), w.Truncate(0))
 	}
 	if err := w.Commit(ctx, desc.Size, desc.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
-		return &localError{err}
+		return 0, &localError{err}
 	}
-	return nil
+	return 0, nil
+}
+
+// goOn moves a body to what the writer does not have yet. A registry that
+// gives no part of a blob gives it from the start.
+func goOn(w content.Writer, body io.Reader) (offset int64, err error) {
+	st, err := w.Status()
+	if err != nil {
+		return 0, &localError{err}
+	}
+	seeker, able := body.(io.Seeker)
+	if able && st.Offset > 0 {
+		return seeker.Seek(st.Offset, io.SeekStart)
+	}
+	if err := w.Truncate(0); err != nil {
+		return 0, &localError{err}
+	}
+	return 0, nil
 }
 
 func (d *download) fail(ctx context.Context, op, object string, err error) error {

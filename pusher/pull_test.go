@@ -100,3 +100,53 @@ func TestPullVerifies(t *testing.T) {
 		t.Errorf("%d half pulls left", len(st))
 	}
 }
+
+// breaking hangs up after so many bytes of an answer.
+type breaking struct {
+	http.ResponseWriter
+	left int
+	sum  *atomic.Int64
+}
+
+func (b *breaking) Write(p []byte) (int, error) {
+	n, err := b.ResponseWriter.Write(p[:min(len(p), b.left)])
+	b.sum.Add(int64(n))
+	if b.left -= n; b.left == 0 {
+		_ = http.NewResponseController(b.ResponseWriter).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	return n, err
+}
+
+// TestPullGoesOn: what came before a connection broke is not pulled again, and
+// a line that breaks often ends all the same.
+func TestPullGoesOn(t *testing.T) {
+	const size = 24 << 20
+	f := startFront(t, startRegistry(t, registryConfig{}))
+	img := testImage(t, "riscv64", noise(size, 8))
+	opt := quick()
+	opt.Retries = 2
+	p := New(opt)
+	ref := "http://" + f.host + "/x:1"
+	if _, err := p.Push(t.Context(), img, []string{ref}); err != nil {
+		t.Fatal(err)
+	}
+	var sent atomic.Int64
+	f.fault = func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if strings.Contains(r.URL.Path, "/blobs/") {
+			w = &breaking{w, 4 << 20, &sent}
+		}
+		next.ServeHTTP(w, r)
+	}
+	store, err := local.NewStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if desc, err := p.Fetch(t.Context(), ref, store); err != nil || desc.Digest != img.Desc.Digest {
+		t.Fatalf("%s, %v", desc.Digest, err)
+	}
+	// Each attempt asks for the whole before it asks for the rest.
+	if sum := sent.Load(); sum > 3*size {
+		t.Errorf("%d bytes were sent of %d", sum, size)
+	}
+}
