@@ -47,6 +47,7 @@ func (u *upload) bring(ctx context.Context, desc ocispec.Descriptor) (State, err
 		return "", err
 	}
 	defer s.body.Close() //nolint:errcheck // it was only read
+	defer s.end(ctx)
 	from := u.ep.holder(desc.Digest)
 	for attempt := 0; ; attempt++ {
 		mounted, err := s.run(ctx, from)

@@ -98,7 +98,7 @@ func (g *graph) intoLayout(ctx context.Context, to location) error {
 		err = writeInto(ctx, to.path, g.files(), entries)
 	}
 	if err != nil {
-		return fmt.Errorf("writing image to %q: %w", to, err)
+		return onDisk(fmt.Errorf("writing image to %q: %w", to, err))
 	}
 	return nil
 }
@@ -185,7 +185,7 @@ func (g *graph) intoArchive(ctx context.Context, to location) error {
 		err = writeArchive(ctx, files, to.path)
 	}
 	if err != nil {
-		return fmt.Errorf("writing image to %q: %w", to, err)
+		return onDisk(fmt.Errorf("writing image to %q: %w", to, err))
 	}
 	return nil
 }

@@ -67,6 +67,34 @@ type localError struct{ err error }
 func (e *localError) Error() string { return e.err.Error() }
 func (e *localError) Unwrap() error { return e.err }
 
+// DiskError is a disk of this machine that does not take what is written. Exit
+// code 3.
+type DiskError struct{ Err error }
+
+// Error says what to do too.
+func (e *DiskError) Error() string {
+	if errors.Is(e.Err, syscall.ENOSPC) || errors.Is(e.Err, syscall.EDQUOT) {
+		return e.Err.Error() + ": free some space there, or write elsewhere (TMPDIR is where images of registries are put for a while)"
+	}
+	return e.Err.Error() + ": check who may write there, or write elsewhere"
+}
+
+// Unwrap gives the cause.
+func (e *DiskError) Unwrap() error { return e.Err }
+
+// ExitCode is that of a machine that lacks something.
+func (e *DiskError) ExitCode() int { return 3 }
+
+// onDisk marks errors of writing that are the disk's.
+func onDisk(err error) error {
+	for _, disk := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EACCES, syscall.EIO} {
+		if errors.Is(err, disk) {
+			return &DiskError{err}
+		}
+	}
+	return err
+}
+
 // subject is what an operation was about.
 type subject struct{ op, repository, object string }
 

@@ -176,7 +176,7 @@ func goOn(w content.Writer, body io.Reader) (offset int64, err error) {
 func (d *download) fail(ctx context.Context, op, object string, err error) error {
 	var here *localError
 	if ctx.Err() == nil && errors.As(err, &here) {
-		return fmt.Errorf("%s %q of %q: storing it: %w: check the disk of the state directory", op, object, d.ref, here)
+		return onDisk(fmt.Errorf("%s %q of %q: storing it: %w", op, object, d.ref, here))
 	}
 	return d.ep.fail(ctx, subject{op, d.ref.repository, object}, err)
 }

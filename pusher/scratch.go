@@ -34,7 +34,7 @@ func Scratch(below string) (dir string, remove func() error, err error) {
 		}
 		err = errors.Join(err, lock.Close()) // none: another process swept it away just now
 	}
-	return "", nil, fmt.Errorf("making a directory for images in %q: %w: free some space or set TMPDIR", below, err)
+	return "", nil, onDisk(fmt.Errorf("making a directory for images in %q: %w", below, err))
 }
 
 // sweep removes what nobody holds. A directory without its lock file is being

@@ -27,6 +27,8 @@ const (
 	// headway is how many bytes must have arrived for a broken connection not
 	// to count as one of the attempts.
 	headway = 1 << 20
+	// endTime is how long an upload that is given up may take to say so.
+	endTime = 3 * time.Second
 )
 
 // session is the upload of one blob (distribution specification 1.1, "Pushing
@@ -147,7 +149,7 @@ func (s *session) patch(ctx context.Context) error {
 func (s *session) refused(resp *http.Response, n int64) error {
 	err := refusal(resp)
 	switch code := resp.StatusCode; {
-	case passingStatus(code), code == http.StatusForbidden:
+	case passingStatus(code), code == http.StatusForbidden, code == http.StatusInsufficientStorage:
 	case code == http.StatusUnauthorized:
 		s.better = s.token != "" // it has run out; asking for the status gets another
 	case code == http.StatusNotFound: // the registry was restarted, or is several
@@ -203,7 +205,19 @@ func (s *session) commit(ctx context.Context, n int64) error {
 	if resp.StatusCode != http.StatusCreated {
 		return s.refused(resp, n)
 	}
+	s.at = nil
 	return confirmed(resp, s.desc.Digest)
+}
+
+// end gives up what the registry has of a session that nobody will continue:
+// it may be what fills its disk.
+func (s *session) end(ctx context.Context) {
+	if s.at == nil {
+		return
+	}
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), endTime)
+	defer stop()
+	_, _ = s.do(ctx, http.MethodDelete, s.at, 0) // the registry removes it some day
 }
 
 // do sends a request, with the next n bytes of the blob as its body. The

@@ -92,6 +92,9 @@ func (s *sessions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var begin, end int
 	switch r.Method {
+	case http.MethodDelete:
+		delete(s.open, path)
+		w.WriteHeader(http.StatusNoContent)
 	case http.MethodGet:
 		s.told(w, r, path, http.StatusNoContent)
 	case http.MethodPatch:
@@ -293,6 +296,7 @@ func TestSessions(t *testing.T) {
 			w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
 			return have, true
 		}},
+		"disk full":        {fault: always("PATCH", 507, func(*http.Request) bool { return true }), want: "disk is full"},
 		"refused for good": {fault: always("PATCH", 403, func(*http.Request) bool { return true }), want: "403"},
 		"without TLS":      {location: func(r *http.Request, path string) string { return "ftp://" + r.Host + path }, want: "unsupported protocol"},
 	}
@@ -306,6 +310,9 @@ func TestSessions(t *testing.T) {
 				var e *Error
 				if !errors.As(err, &e) || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("got %v", err)
+				}
+				if len(s.open) > 0 && s.location == nil {
+					t.Errorf("%d uploads are left at the registry", len(s.open))
 				}
 				return
 			}

@@ -39,7 +39,7 @@ func WriteLayout(ctx context.Context, img Image, refs []string, path string) err
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("writing image to %q: %w", path, err)
+		return onDisk(fmt.Errorf("writing image to %q: %w", path, err))
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func openImage(ctx context.Context, p *place, arg string) (img pusher.Image, clo
 	}
 	dir, remove, err := pusher.Scratch(scratchDir())
 	if err != nil {
-		return pusher.Image{}, nil, environmentError{err}
+		return pusher.Image{}, nil, err
 	}
 	store, err := local.NewStore(dir)
 	if err != nil {
