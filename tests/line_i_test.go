@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,9 @@ func TestLineIRelease(t *testing.T) {
 	}
 }
 
+// spoiltPackage is how an error names a package of smallRecipe or of its tests.
+var spoiltPackage = regexp.MustCompile(`downloading "(tzdata|busybox-static)_[^"]+" \(sha256:[0-9a-f]{64}\):\n\s+http://\S+\.deb: `)
+
 // TestLineIPool: what a mirror can do to packages. After the fault the next
 // run, with a sound mirror, goes on.
 func TestLineIPool(t *testing.T) {
@@ -96,10 +100,10 @@ func TestLineIPool(t *testing.T) {
 		fault fault
 		want  []string
 	}{
-		{"404", gone, []string{"tzdata", "404"}},
-		{"truncation", truncated, []string{"tzdata"}},
-		{"other bytes", lying, []string{"tzdata", "sha256"}},
-		{"a stall", stalling, []string{"tzdata", "stall"}},
+		{"404", gone, []string{"404"}},
+		{"truncation", truncated, []string{"truncated"}},
+		{"other bytes", lying, []string{"sha256"}},
+		{"a stall", stalling, []string{"stall"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -112,6 +116,11 @@ func TestLineIPool(t *testing.T) {
 				if !strings.Contains(strings.ToLower(r.Stderr), w) {
 					t.Errorf("the message does not say %q", w)
 				}
+			}
+			// Every package is spoilt: the message names the one whose download
+			// failed first, and its address.
+			if !spoiltPackage.MatchString(r.Stderr) {
+				t.Error("the message names no package and address")
 			}
 			if r.Code != 4 {
 				t.Errorf("exit %d, want 4", r.Code)
