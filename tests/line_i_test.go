@@ -100,7 +100,7 @@ func TestLineIPool(t *testing.T) {
 		fault fault
 		want  []string
 	}{
-		{"404", gone, []string{"404"}},
+		{"404", gone, []string{"tzdata", "busybox-static", "404"}},
 		{"truncation", truncated, []string{"truncated"}},
 		{"other bytes", lying, []string{"sha256"}},
 		{"a stall", stalling, []string{"stall"}},
