@@ -44,6 +44,18 @@ func WriteLayout(ctx context.Context, img Image, refs []string, path string) err
 	return nil
 }
 
+// WriteArchive writes to w what WriteLayout writes to a file that ends in .tar.
+func WriteArchive(ctx context.Context, img Image, refs []string, w io.Writer) error {
+	files, err := layoutFiles(ctx, img, refs)
+	if err == nil {
+		err = writeTar(ctx, files, w)
+	}
+	if err != nil {
+		return fmt.Errorf("writing image %q as an archive: %w", img.Desc.Digest, err)
+	}
+	return nil
+}
+
 // file is one file of a layout: text, or a blob of the image.
 type file struct {
 	name string
@@ -137,25 +149,27 @@ func layoutFiles(ctx context.Context, img Image, refs []string) ([]file, error) 
 
 // writeArchive writes a tar file aside and renames it.
 func writeArchive(ctx context.Context, files []file, name string) error {
-	return aside(name, func(w io.Writer) error {
-		tw := tar.NewWriter(w)
-		for _, dir := range []string{"blobs/", "blobs/sha256/"} {
-			err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755, ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR})
-			if err != nil {
-				return err
-			}
+	return aside(name, func(w io.Writer) error { return writeTar(ctx, files, w) })
+}
+
+func writeTar(ctx context.Context, files []file, w io.Writer) error {
+	tw := tar.NewWriter(w)
+	for _, dir := range []string{"blobs/", "blobs/sha256/"} {
+		err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755, ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR})
+		if err != nil {
+			return err
 		}
-		for _, f := range files {
-			err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.name, Size: f.size(), Mode: 0o644, ModTime: time.Unix(0, 0), Format: tar.FormatPAX})
-			if err != nil {
-				return err
-			}
-			if err := f.writeTo(ctx, tw); err != nil {
-				return err
-			}
+	}
+	for _, f := range files {
+		err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.name, Size: f.size(), Mode: 0o644, ModTime: time.Unix(0, 0), Format: tar.FormatPAX})
+		if err != nil {
+			return err
 		}
-		return tw.Close()
-	})
+		if err := f.writeTo(ctx, tw); err != nil {
+			return err
+		}
+	}
+	return tw.Close()
 }
 
 // writeDir writes blobs first, then index.json, then removes what the old
