@@ -68,7 +68,11 @@ func runImage(c *cli.Context) (err error) {
 		return err
 	}
 	guest := &guest{store: store}
-	defer func() { err = errors.Join(err, guest.leave(c.Context)) }()
+	defer func() {
+		if left := guest.leave(c.Context); left != nil {
+			err = errors.Join(err, left)
+		}
+	}()
 	if err := guest.enter(c, p, c.Args().First()); err != nil {
 		return err
 	}

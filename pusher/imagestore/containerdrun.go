@@ -112,7 +112,7 @@ func specOf(img client.Image, p Process) []oci.SpecOpts {
 
 // attend starts the container's process and waits for its end.
 func (s *Containerd) attend(ctx context.Context, c client.Container, stop string, p Process) (int, error) {
-	in := &closing{from: p.Stdin}
+	in := &input{from: p.Stdin, begun: make(chan struct{}), finish: func() {}}
 	marks, err := c.Labels(ctx)
 	if err != nil {
 		return 0, err
@@ -122,10 +122,13 @@ func (s *Containerd) attend(ctx context.Context, c client.Container, stop string
 		streams = []cio.Opt{cio.WithFIFODir(marks[labelFIFO]), cio.WithStreams(p.Console, p.Console, nil), cio.WithTerminal}
 	}
 	t, err := c.NewTask(ctx, cio.NewCreator(streams...))
+	if err == nil {
+		in.finish = func() { _ = t.CloseIO(ctx, client.WithStdinCloser) } // one that has ended needs none
+	}
+	close(in.begun)
 	if err != nil {
 		return 0, err
 	}
-	in.close = func() { _ = t.CloseIO(ctx, client.WithStdinCloser) } // of one that has ended
 	ended, err := t.Wait(ctx)
 	if err != nil {
 		return 0, err
@@ -259,24 +262,27 @@ func (t task) resize(ctx context.Context, width, height uint16) error {
 	return t.Resize(ctx, uint32(width), uint32(height))
 }
 
-// closing tells of the end of what it reads.
-type closing struct {
-	from  io.Reader
-	close func()
+// input is what a process reads. containerd keeps the process's end open until
+// it is told that there is no more, which can be known before the process is there.
+type input struct {
+	from   io.Reader
+	begun  chan struct{}
+	finish func() // set before begun is closed
 }
 
-func (c *closing) Read(p []byte) (int, error) {
-	n, err := c.from.Read(p)
-	if err != nil && c.close != nil {
-		c.close()
+func (i *input) Read(p []byte) (int, error) {
+	n, err := i.from.Read(p)
+	if err != nil {
+		<-i.begun
+		i.finish()
 	}
 	return n, err
 }
 
 // orNil is nil where there is nothing to read.
-func (c *closing) orNil() io.Reader {
-	if c.from == nil {
+func (i *input) orNil() io.Reader {
+	if i.from == nil {
 		return nil
 	}
-	return c
+	return i
 }
