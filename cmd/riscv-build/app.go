@@ -22,6 +22,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		OnUsageError:              usageProblem,
 		Commands: []*cli.Command{
 			buildCommand(), lockCommand(), fetchCommand(), graphCommand(), checkCommand(), pushCommand(), copyCommand(),
+			loadCommand(), runCommand(),
 			registryCommand(), searchCommand(), auditCommand(), configureCommand(), validateCommand(), initCommand(),
 			cacheCommand(), doctorCommand(), schemaCommand(), versionCommand(), completionCommand(),
 		},
