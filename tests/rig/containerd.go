@@ -25,6 +25,8 @@ type ContainerdOptions struct {
 }
 
 // Containerd runs beside a test, with directories of its own, and ends with it.
+// What its runc keeps and cgroups are the machine's: let containers have names
+// that no other test uses at the same time.
 type Containerd struct {
 	Version string // 1.7.24~ds1
 	Socket  string // as the programs of Command and Run see it

@@ -92,7 +92,8 @@ func saying(word string) []string {
 // runs holds that a container prints what it is told to.
 func runs(t *testing.T, c *rig.Containerd, word string) {
 	t.Helper()
-	if out := c.MustCtr("-n", "k8s.io", "run", "--rm", image, word, "/tool", "print", word, ""); out != word {
+	name := fmt.Sprintf("%s-%d", word, os.Getpid())
+	if out := c.MustCtr("-n", "k8s.io", "run", "--rm", image, name, "/tool", "print", word, ""); out != word {
 		t.Errorf("the container printed %q, want %q", out, word)
 	}
 }
