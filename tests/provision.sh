@@ -48,6 +48,12 @@ test)
 	want ip iproute2
 	want mkfs.ext4 e2fsprogs
 	want nsenter util-linux
+	want qemu-system-riscv64 qemu-system-misc qemu-system-riscv # a board of tests/board, and what builds it
+	want mmdebstrap mmdebstrap
+	want arch-test arch-test
+	want ssh openssh-client
+	want xz xz-utils
+	want bash bash
 	;;
 *)
 	say "there is no level \"$level\": use demo or test"
