@@ -86,6 +86,9 @@ func (p *place) describeContainerd(c *cli.Context) (*host.Containerd, error) {
 func silentSocket() string {
 	for _, socket := range []string{containerd.SystemSocket, containerd.K3sSocket} {
 		if info, err := os.Stat(socket); err == nil && info.Mode().Type() == fs.ModeSocket {
+			if os.Geteuid() != 0 {
+				return fmt.Sprintf("%s answers root only", socket)
+			}
 			return fmt.Sprintf("nobody answers at %s", socket)
 		}
 	}
