@@ -21,7 +21,7 @@ LINE ?= $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
 $(eval $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS)):;@:)
 endif
 
-.PHONY: build demo test accept bench lint cross provision-demo provision-test clean
+.PHONY: build demo test accept bench board lint cross provision-demo provision-test clean
 
 build:
 	$(BUILD) -o $(BIN) ./cmd/riscv-build
@@ -34,12 +34,24 @@ test: provision-test
 
 # The acceptance lines in full: all of them, or LINE.
 accept: provision-test
-	RISCV_BUILD_ACCEPT=full $(GO) test -p 1 -count=1 -timeout 12h -v ./tests ./tests/registry -run '^TestLine$(LINE)'
+	RISCV_BUILD_ACCEPT=full $(GO) test -p 1 -count=1 -timeout 12h -v ./tests ./tests/registry ./tests/board -run '^TestLine$(LINE)'
 
 # The three source builds side by side: riscv-build, a Dockerfile under QEMU,
 # native; the registry and its client beside those of others.
 bench: provision-test
 	RISCV_BUILD_ACCEPT=full $(GO) test -count=1 -p 1 -timeout 6h -v ./tests ./tests/registry -run '^TestBench'
+
+# A simulated riscv64 board to work on, with this program on it; it is built when
+# it is missing. bin/board exec COMMAND runs a command there, bin/board stop ends it.
+board: SUITE ?= stable
+board: provision-test
+	GOOS=linux GOARCH=riscv64 $(BUILD) -o bin/riscv-build-linux-riscv64 ./cmd/riscv-build
+	dir=$$(SUITE=$(SUITE) tests/board/make-board.sh) && printf '#!/bin/sh\nBOARD_DIR=%s BOARD_RUN=%s exec %s "$$@"\n' \
+		"$$dir" "$(CURDIR)/.cache/board-$(SUITE)" "$(CURDIR)/tests/board/board.sh" >bin/board
+	chmod +x bin/board
+	PERSIST=1 bin/board start
+	bin/board copy bin/riscv-build-linux-riscv64 /usr/local/bin/riscv-build
+	bin/board exec 'riscv-build version'
 
 lint:
 	.ci/lint

@@ -125,15 +125,5 @@ func escape(b []byte) string {
 	return s.String()
 }
 
-// write writes to a control file of binfmt_misc in one call, as the kernel wants it.
-func (m machine) write(file, text string) error {
-	f, err := os.OpenFile(filepath.Join(m.binfmt, file), os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	if _, err := f.WriteString(text); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
-}
+// write writes to a control file of binfmt_misc.
+func (m machine) write(file, text string) error { return put(filepath.Join(m.binfmt, file), text) }

@@ -26,14 +26,14 @@ func (m machine) emulation(ctx context.Context) []Finding {
 		return []Finding{f}
 	}
 	h := m.riscvHandler(ctx)
-	if !h.OK {
+	if !h.usable() {
 		return []Finding{f, h}
 	}
 	return []Finding{f, h, m.runs(ctx)}
 }
 
 func (m machine) binfmtMounted() Finding {
-	f := Finding{Name: "binfmt_misc", Severity: Error, Why: whyEmulator, Fix: fixHandler}
+	f := Finding{Name: "binfmt_misc", Severity: Error, Why: whyEmulator, Fix: fixHandler, mend: m.fix}
 	switch {
 	case !m.mounted():
 		f.What = fmt.Sprintf("binfmt_misc is not mounted at %q", m.binfmt)
@@ -47,7 +47,7 @@ func (m machine) binfmtMounted() Finding {
 
 // riscvHandler looks for an enabled handler that reaches into containers.
 func (m machine) riscvHandler(ctx context.Context) Finding {
-	f := Finding{Name: "riscv64 handler", Severity: Error, Why: whyEmulator, Fix: fixHandler}
+	f := Finding{Name: "riscv64 handler", Severity: Error, Why: whyEmulator, Fix: fixHandler, mend: m.fix}
 	all, err := m.handlers()
 	if err != nil {
 		f.What = err.Error()
@@ -66,13 +66,21 @@ func (m machine) riscvHandler(ctx context.Context) Finding {
 			continue
 		}
 		what := fmt.Sprintf("%s runs %s (flags %s)", h.name, h.interpreter, h.flags)
-		if v := programVersion(ctx, h.interpreter); v != "" {
+		v := programVersion(ctx, h.interpreter)
+		if v != "" {
 			what += ", QEMU " + v
+		}
+		if older(v, oldestQEMU) {
+			return Finding{Name: f.Name, Severity: Warning, What: what + ", older than " + oldestQEMU,
+				Why: "builds were never tried with a QEMU this old; old ones crash in programs of today", Fix: "apt-get install qemu-user-static"}
 		}
 		return good(f.Name, Error, what)
 	}
 	return f
 }
+
+// usable says whether there is a handler that makes programs run.
+func (f Finding) usable() bool { return f.OK || f.Severity != Error }
 
 // problem says why a handler is of no use in containers; "" if it is.
 func (h handler) problem() string {
@@ -125,22 +133,13 @@ func static(program string) bool {
 	return true
 }
 
-// Fix makes riscv64 programs run on this machine: it mounts binfmt_misc where
+// fix makes riscv64 programs run on this machine: it mounts binfmt_misc where
 // it is not mounted, and registers QEMU where no handler is, or only one that
 // does not reach into containers. It changes nothing that works, and reports
 // each thing it does.
-func Fix(ctx context.Context, report func(string)) error {
-	return thisMachine().fix(ctx, report)
-}
-
 func (m machine) fix(ctx context.Context, report func(string)) error {
-	switch {
-	case m.goos != "linux":
-		return fmt.Errorf("repairing the machine: %s has no binfmt_misc: run riscv-build on Linux", m.goos)
-	case m.goarch == "riscv64":
-		return nil
-	case m.euid != 0:
-		return fmt.Errorf("repairing the machine: only root can register a handler: run `sudo riscv-build doctor --fix`")
+	if err := m.needRoot(); err != nil {
+		return err
 	}
 	if !m.mounted() {
 		if err := mountBinfmt(m.binfmt); err != nil {
@@ -154,7 +153,7 @@ func (m machine) fix(ctx context.Context, report func(string)) error {
 		}
 		report("switched binfmt_misc on")
 	}
-	if m.riscvHandler(ctx).OK {
+	if m.riscvHandler(ctx).usable() {
 		return nil
 	}
 	return m.replaceHandlers(ctx, report)

@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"context"
 	"debug/elf"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestTinyProgramIsRiscv64(t *testing.T) {
@@ -26,6 +23,35 @@ func TestTinyProgramIsRiscv64(t *testing.T) {
 	}
 	if (handler{magic: elfMagic, mask: elfMask}).matches(tinyProgram()) == false {
 		t.Error("the registered magic does not match a riscv64 program")
+	}
+}
+
+// tree makes a machine whose files are those given: /proc/..., /sys/..., and
+// others below its root.
+func tree(t *testing.T, files map[string]string) machine {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return machine{
+		goos: "linux", goarch: "riscv64", release: "6.12", root: dir,
+		proc: filepath.Join(dir, "proc"), sys: filepath.Join(dir, "sys"), binfmt: filepath.Join(dir, "binfmt"),
+		path: []string{filepath.Join(dir, "bin")}, getenv: func(string) string { return "" },
+	}
+}
+
+// complete fails for a finding that does not say what the house wants of one.
+func complete(t *testing.T, f Finding) {
+	t.Helper()
+	if f.What == "" || f.Severity == "" || (!f.OK && (f.Why == "" || f.Fix == "")) {
+		t.Errorf("incomplete: %+v", f)
 	}
 }
 
@@ -79,70 +105,24 @@ func TestStaticInterpreterIsPreferred(t *testing.T) {
 	}
 }
 
-func TestCgroupsAndMemory(t *testing.T) {
-	proc := t.TempDir()
-	m := machine{goos: "linux", proc: proc}
-	put := func(name, text string) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(proc, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if m.cgroups().OK || m.memory().OK {
+func TestMemory(t *testing.T) {
+	m := tree(t, nil)
+	if m.memory().OK {
 		t.Error("nothing to read, but found OK")
 	}
-	put("mounts", "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n")
-	put("meminfo", "MemTotal: 4000000 kB\nMemAvailable:    3000000 kB\nSwapFree: 0 kB\n")
-	if f := m.cgroups(); !f.OK || f.What != "version 2" {
-		t.Errorf("got %+v", f)
-	}
-	if f := m.memory(); !f.OK || !strings.HasPrefix(f.What, "2.9 GiB") {
-		t.Errorf("got %+v", f)
-	}
-	put("mounts", "tmpfs / tmpfs rw 0 0\n")
-	put("meminfo", "MemAvailable: 512000 kB\nSwapFree: 12000 kB\n")
-	if f := m.cgroups(); f.OK || f.Severity != Error {
-		t.Errorf("got %+v", f)
-	}
-	if f := m.memory(); f.OK || f.Severity != Warning {
-		t.Errorf("got %+v", f)
-	}
-	put("meminfo", "MemAvailable: lots\n")
-	if f := m.memory(); f.OK || !strings.Contains(f.What, "MemAvailable") {
-		t.Errorf("got %+v", f)
-	}
-}
-
-func TestClock(t *testing.T) {
-	built := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
-	if f := (machine{}).clock(built, built.Add(time.Hour)); !f.OK {
-		t.Errorf("got %+v", f)
-	}
-	f := machine{}.clock(built, time.Unix(60, 0))
-	if f.OK || f.Severity != Error || !strings.Contains(f.What, "1970-01-01 00:01 UTC") {
-		t.Errorf("got %+v", f)
-	}
-}
-
-func TestMirrors(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodHead || r.URL.Path != "/debian/dists/stable/InRelease" {
-			http.NotFound(w, r)
+	for _, c := range []struct {
+		meminfo string
+		ok      bool
+		what    string
+	}{
+		{"MemTotal: 4000000 kB\nMemAvailable:    3000000 kB\nSwapFree: 0 kB\n", true, "2.9 GiB"},
+		{"MemAvailable: 512000 kB\nSwapFree: 12000 kB\n", false, "511 MiB"},
+		{"MemAvailable: lots\n", false, "MemAvailable"},
+	} {
+		f := tree(t, map[string]string{"/proc/meminfo": c.meminfo}).memory()
+		if f.OK != c.ok || f.Severity == Info || !strings.Contains(f.What, c.what) {
+			t.Errorf("%q: got %+v", c.meminfo, f)
 		}
-	}))
-	defer server.Close()
-	ask := func(urls ...string) []Finding {
-		return mirrors(context.Background(), Options{Mirrors: urls})
-	}
-	if f := ask(); len(f) != 0 {
-		t.Errorf("without mirrors: %+v", f)
-	}
-	if f := ask(server.URL+"/debian/", "http://127.0.0.1:1"); !f[0].OK {
-		t.Errorf("got %+v", f)
-	}
-	f := ask(server.URL + "/elsewhere")
-	if f[0].OK || f[0].Severity != Warning || !strings.Contains(f[0].What, "404") {
-		t.Errorf("got %+v", f)
 	}
 }
 
@@ -165,9 +145,10 @@ func TestCheckThisMachine(t *testing.T) {
 			t.Errorf("%q is reported twice", f.Name)
 		}
 		seen[f.Name] = true
-		if f.What == "" || f.Severity == "" || (!f.OK && (f.Why == "" || f.Fix == "")) {
-			t.Errorf("incomplete: %+v", f)
+		if len(f.Name) > 18 {
+			t.Errorf("%q is wider than its column", f.Name)
 		}
+		complete(t, f)
 		t.Logf("%+v", f)
 	}
 	if !seen["disk space"] || !seen["clock"] || !seen["operating system"] {

@@ -30,7 +30,7 @@ func tryOverlay(dir string) (err error) {
 	return unix.Unmount(at["merged"], unix.MNT_DETACH)
 }
 
-// mountBinfmt mounts the binfmt_misc file system.
+// mountBinfmt mounts the binfmt_misc file system; the kernel loads its module.
 func mountBinfmt(dir string) error {
 	if err := unix.Mount("binfmt_misc", dir, "binfmt_misc", 0, ""); err != nil {
 		return fmt.Errorf("mounting binfmt_misc at %q: %w: load the kernel module (modprobe binfmt_misc), or ask whoever runs this container for its host to have it", dir, err)

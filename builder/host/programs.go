@@ -13,17 +13,21 @@ import (
 	"pault.ag/go/debian/version"
 )
 
-// oldestRunc is the oldest runc that builds were tried with.
-const oldestRunc = "1.1.0"
+// The oldest versions that builds were tried with.
+const (
+	oldestRunc = "1.1.0"
+	oldestQEMU = "7.2"
+)
 
 // thisMachine looks at the real machine. Directories of system programs are
 // searched even where an unprivileged PATH leaves them out.
 func thisMachine() machine {
 	path := filepath.SplitList(os.Getenv("PATH"))
-	path = append(path, "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+	path = append(path, "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", k3sBin)
 	return machine{
 		goos: runtime.GOOS, goarch: runtime.GOARCH, euid: os.Geteuid(),
-		proc: "/proc", binfmt: "/proc/sys/fs/binfmt_misc", path: path,
+		proc: "/proc", sys: "/sys", binfmt: "/proc/sys/fs/binfmt_misc", release: kernelRelease(),
+		path: path, getenv: os.Getenv,
 	}
 }
 
@@ -53,7 +57,8 @@ func programVersion(ctx context.Context, program string) string {
 	return string(versionNumber.Find(out))
 }
 
-// runc finds the OCI runtime that the embedded engine starts containers with.
+// runc finds the OCI runtime that containers are started with: by the embedded
+// engine, or by containerd.
 func (m machine) runc(ctx context.Context) Finding {
 	f := Finding{Name: "runc", Severity: Error, Why: "every build step and every test runs in a container that runc starts"}
 	program := m.find("buildkit-runc", "runc")

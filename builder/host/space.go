@@ -8,15 +8,16 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // What a build of one image from source takes, tool chain and sysroot
 // unpacked, and what is comfortable for several.
 const (
 	needDisk      = 2 << 30
-	wantDisk      = 6 << 30
+	wantDisk      = 4 << 30
 	needInodes    = 100_000
-	wantInodes    = 300_000
+	wantInodes    = 200_000
 	needMemory    = 256 << 20
 	wantMemory    = 1 << 30
 	whyDisk       = "tool chain, sysroot and compiled sources are unpacked there"
@@ -28,7 +29,7 @@ const (
 // space checks the file system of the state directory, and memory.
 func (m machine) space(stateDir string) []Finding {
 	dir := existing(stateDir)
-	findings := disk(dir)
+	findings := append(disk(dir), writable(stateDir, dir))
 	if m.goos != "linux" {
 		return findings
 	}
@@ -69,6 +70,25 @@ func disk(dir string) []Finding {
 		}
 	}
 	return findings
+}
+
+// writable makes a file where the state directory is, or is to be. That the
+// disk is full is told elsewhere.
+func writable(stateDir, dir string) Finding {
+	const name = "state directory"
+	file, err := os.CreateTemp(dir, ".doctor-*")
+	if err == nil {
+		err = errors.Join(file.Close(), os.Remove(file.Name()))
+	}
+	if err == nil || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return good(name, Error, fmt.Sprintf("%q can be written", stateDir))
+	}
+	f := Finding{Name: name, Severity: Error, What: fmt.Sprintf("nothing can be written at %q: %v", dir, err),
+		Why: "downloads, caches and build roots are kept there", Fix: "choose another place with --state-dir, or run riscv-build as root"}
+	if errors.Is(err, syscall.EROFS) {
+		f.Fix = "mount -o remount,rw the file system (dmesg says whether its disk is broken), or choose another place with --state-dir"
+	}
+	return f
 }
 
 // amount is how much there is of something, how much a build cannot do
@@ -133,6 +153,8 @@ func (m machine) availableMemory() (uint64, error) {
 	return total, lines.Err()
 }
 
+var overlayFS = feature{"overlay", "CONFIG_OVERLAY_FS"}
+
 // overlay mounts an overlay file system where builds will.
 func (m machine) overlay(dir string) Finding {
 	const name = "overlayfs"
@@ -140,12 +162,18 @@ func (m machine) overlay(dir string) Finding {
 		return Finding{Name: name, Severity: Warning, What: "not tried: only root can mount",
 			Why: "build roots are put together by overlayfs", Fix: "run `riscv-build doctor` as root"}
 	}
-	if err := tryOverlay(dir); err != nil {
+	err := tryOverlay(dir)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return good(name, Error, "not tried: the disk is full")
+	}
+	if err != nil {
 		f := Finding{Name: name, Severity: Error, What: fmt.Sprintf("mounting an overlay below %q: %v", dir, err),
 			Why: "build roots are put together by overlayfs",
 			Fix: "modprobe overlay, and put the state directory on ext4, xfs or btrfs with --state-dir"}
 		if errors.Is(err, os.ErrPermission) {
 			f.Fix = "give this container the right to mount (docker run --privileged), or run on the machine itself"
+		} else if m.has(overlayFS) == loadable {
+			f.mend = m.load(overlayFS.module)
 		}
 		return f
 	}

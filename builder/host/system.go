@@ -7,22 +7,34 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
-// system checks what containers need: operating system, architecture, root,
-// runc and cgroups.
-func (m machine) system(ctx context.Context) []Finding {
+// system checks what containers need: operating system, processor, root, runc
+// and containerd, and the kernel's part.
+func (m machine) system(ctx context.Context, o Options) []Finding {
 	findings := []Finding{m.operatingSystem()}
 	if m.goos != "linux" {
 		return findings
 	}
-	return append(findings, m.architecture(), m.root(), m.runc(ctx), m.cgroups())
+	findings = append(findings, m.architecture())
+	if m.goarch == "riscv64" {
+		findings = append(findings, m.isa(probeExtensions()))
+	}
+	findings = append(findings, m.privileges(), m.runc(ctx))
+	if o.Containerd != nil {
+		findings = append(findings, m.containerd(*o.Containerd))
+	}
+	findings = append(findings, m.namespaces(), m.seccomp())
+	return append(findings, m.cgroups()...)
 }
 
 func (m machine) operatingSystem() Finding {
 	if m.goos == "linux" {
-		return good("operating system", Error, "linux")
+		what := "linux"
+		if m.release != "" {
+			what += " " + m.release
+		}
+		return good("operating system", Error, what)
 	}
 	return Finding{Name: "operating system", Severity: Error,
 		What: fmt.Sprintf("%s has no containers of its own", m.goos),
@@ -43,7 +55,7 @@ func (m machine) architecture() Finding {
 	}
 }
 
-func (m machine) root() Finding {
+func (m machine) privileges() Finding {
 	if m.euid == 0 {
 		return good("root", Error, "running as root")
 	}
@@ -54,30 +66,15 @@ func (m machine) root() Finding {
 	}
 }
 
-// cgroups looks for a mounted hierarchy of either version: runc wants one.
-func (m machine) cgroups() Finding {
-	kinds := map[string]bool{}
-	mounts, err := m.mounts()
-	if err != nil {
-		return Finding{Name: "cgroups", Severity: Error, What: err.Error(),
-			Why: "runc places every container in a cgroup", Fix: "mount -t proc proc /proc"}
+// needRoot is the error of a repair that another user began.
+func (m machine) needRoot() error {
+	if m.euid != 0 {
+		return fmt.Errorf("only root can do that: run `sudo riscv-build doctor --fix`")
 	}
-	for _, mt := range mounts {
-		kinds[mt.fstype] = true
-	}
-	switch {
-	case kinds["cgroup2"] && !kinds["cgroup"]:
-		return good("cgroups", Error, "version 2")
-	case kinds["cgroup"]:
-		return good("cgroups", Error, "version 1")
-	}
-	return Finding{Name: "cgroups", Severity: Error, What: "no cgroup file system is mounted",
-		Why: "runc places every container in a cgroup",
-		Fix: "mount -t cgroup2 none /sys/fs/cgroup",
-	}
+	return nil
 }
 
-type mount struct{ dir, fstype string }
+type mount struct{ dir, fstype, options string }
 
 // mounts reads the mount table of this process.
 func (m machine) mounts() ([]mount, error) {
@@ -89,24 +86,37 @@ func (m machine) mounts() ([]mount, error) {
 	var all []mount
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
-		if f := strings.Fields(lines.Text()); len(f) >= 3 {
-			all = append(all, mount{dir: f[1], fstype: f[2]})
+		if f := strings.Fields(lines.Text()); len(f) >= 4 {
+			all = append(all, mount{dir: f[1], fstype: f[2], options: f[3]})
 		}
 	}
 	return all, lines.Err()
 }
 
-// clock refuses a time before the program was built: boards without a
-// battery start in 1970, and then no signature and no certificate is valid.
-func (m machine) clock(notBefore, now time.Time) Finding {
-	const layout = "2006-01-02 15:04 MST"
-	if notBefore.IsZero() || !now.Before(notBefore) {
-		return good("clock", Error, now.UTC().Format(layout))
+// text reads a small file of the kernel or the system; "" if there is none.
+func text(elements ...string) string {
+	b, err := os.ReadFile(filepath.Join(elements...))
+	if err != nil {
+		return ""
 	}
-	return Finding{Name: "clock", Severity: Error,
-		What: fmt.Sprintf("the clock says %s, but this program was built on %s",
-			now.UTC().Format(layout), notBefore.UTC().Format(layout)),
-		Why: "archive signatures and TLS certificates are not valid before they were made",
-		Fix: "set the clock: timedatectl set-ntp true, or date -s '2026-12-31 12:00'",
+	return strings.TrimSpace(string(b))
+}
+
+// exists says whether there is a file or directory.
+func exists(elements ...string) bool {
+	_, err := os.Stat(filepath.Join(elements...))
+	return err == nil
+}
+
+// put writes to a control file of the kernel, in one call.
+func put(file, value string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
 	}
+	if _, err := f.WriteString(value); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
 }

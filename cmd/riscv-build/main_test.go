@@ -207,17 +207,3 @@ func TestExitCodes(t *testing.T) {
 		}
 	}
 }
-
-func TestDoctorJSON(t *testing.T) {
-	code, stdout, stderr := do(t, "doctor", "--json", "--mirror", "http://127.0.0.1:1/debian")
-	var doc struct {
-		OK       bool
-		Findings []struct{ Name, Severity, What, Fix string }
-	}
-	if err := json.Unmarshal([]byte(stdout), &doc); err != nil || len(doc.Findings) < 4 {
-		t.Fatalf("exit %d, %v: %s%s", code, err, stdout, stderr)
-	}
-	if want := map[bool]int{true: exitOK, false: exitEnvironment}[doc.OK]; code != want {
-		t.Errorf("exit %d, but ok is %v", code, doc.OK)
-	}
-}

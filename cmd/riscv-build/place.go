@@ -90,7 +90,7 @@ func (p *place) containerd(c *cli.Context) (containerd.Endpoint, bool, error) {
 	}
 	f := &foundContainerd{}
 	p.found = f
-	wanted := cmp.Or(c.String("containerd"), os.Getenv(config.EnvContainerd), p.config.Containerd)
+	wanted := p.wantedContainerd(c)
 	if wanted != "" && wanted != containerd.None {
 		if _, err := containerd.Parse(wanted); err != nil {
 			f.err = usageError{err}
@@ -104,4 +104,9 @@ func (p *place) containerd(c *cli.Context) (containerd.Endpoint, bool, error) {
 		p.display.Verbose("containerd %s at %s", f.endpoint.Version, f.endpoint)
 	}
 	return f.endpoint, f.ok, f.err
+}
+
+// wantedContainerd is the containerd that was named; "" for none.
+func (p *place) wantedContainerd(c *cli.Context) string {
+	return cmp.Or(c.String("containerd"), os.Getenv(config.EnvContainerd), p.config.Containerd)
 }

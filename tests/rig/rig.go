@@ -48,6 +48,7 @@ func runAll(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(Work)
+	defer runFinally()
 	Binary = filepath.Join(Work, "bin", "riscv-build")
 	cmd := exec.Command("go", "build", "-trimpath", "-o", Binary, "./cmd/riscv-build")
 	cmd.Dir = Root()
@@ -56,6 +57,21 @@ func runAll(m *testing.M) (int, error) {
 		return 0, fmt.Errorf("building the program: %w\n%s", err, out)
 	}
 	return m.Run(), nil
+}
+
+var finally []func()
+
+// Finally has a function called when all tests of the package have ended, for
+// what they share. The last one is called first.
+func Finally(f func()) { finally = append(finally, f) }
+
+func runFinally() {
+	for len(finally) > 0 {
+		last := len(finally) - 1
+		f := finally[last]
+		finally = finally[:last]
+		f()
+	}
 }
 
 // Root is the top of the checkout.
