@@ -50,6 +50,12 @@ func recipeFlags() []cli.Flag {
 	}
 }
 
+func containerdFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "containerd", Usage: "use the containerd at `SOCKET[,namespace=NS]|none` instead of the first that answers of the system's and K3s's (also " + config.EnvContainerd + ")"},
+	}
+}
+
 func jsonFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "json", Usage: "print one JSON document on standard output"}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 
 	"github.com/urfave/cli/v2"
@@ -8,6 +9,7 @@ import (
 	"github.com/riscv-build/riscv-build/builder/debian"
 	"github.com/riscv-build/riscv-build/builder/display"
 	"github.com/riscv-build/riscv-build/cmd/riscv-build/config"
+	"github.com/riscv-build/riscv-build/pusher/containerd"
 )
 
 // place is what every verb that touches this machine begins with: the
@@ -16,6 +18,15 @@ type place struct {
 	config   *config.Config
 	stateDir string
 	display  *display.Display
+
+	found *foundContainerd
+}
+
+// foundContainerd is what a search for containerd came to.
+type foundContainerd struct {
+	endpoint containerd.Endpoint
+	ok       bool
+	err      error
 }
 
 func findPlace(c *cli.Context) (*place, error) {
@@ -68,4 +79,29 @@ func (p *place) getenv(key string) string {
 		return v
 	}
 	return p.config.Snapshot
+}
+
+// containerd finds the containerd that a run uses, once: what the flag, the
+// environment or the configuration names, else the first that answers. False
+// where there is none.
+func (p *place) containerd(c *cli.Context) (containerd.Endpoint, bool, error) {
+	if p.found != nil {
+		return p.found.endpoint, p.found.ok, p.found.err
+	}
+	f := &foundContainerd{}
+	p.found = f
+	wanted := cmp.Or(c.String("containerd"), os.Getenv(config.EnvContainerd), p.config.Containerd)
+	if wanted != "" && wanted != containerd.None {
+		if _, err := containerd.Parse(wanted); err != nil {
+			f.err = usageError{err}
+			return f.endpoint, false, f.err
+		}
+	}
+	if f.endpoint, f.ok, f.err = containerd.Find(c.Context, wanted); f.err != nil {
+		f.err = environmentError{f.err}
+	}
+	if f.ok {
+		p.display.Verbose("containerd %s at %s", f.endpoint.Version, f.endpoint)
+	}
+	return f.endpoint, f.ok, f.err
 }

@@ -20,11 +20,15 @@ import (
 	"time"
 
 	"github.com/riscv-build/riscv-build/pusher"
+	"github.com/riscv-build/riscv-build/pusher/containerd"
 	"github.com/riscv-build/riscv-build/recipes"
 )
 
-// EnvStateDir is the environment variable that names the state directory.
-const EnvStateDir = "RISCV_BUILD_STATE_DIR"
+// The environment variables that name the state directory and the containerd.
+const (
+	EnvStateDir   = "RISCV_BUILD_STATE_DIR"
+	EnvContainerd = "RISCV_BUILD_CONTAINERD"
+)
 
 // Config is what the files say. Every key may be left out.
 type Config struct {
@@ -35,6 +39,7 @@ type Config struct {
 	CacheLimit string              `toml:"cache_limit"` // size of the build cache such as "10GB"; see Size
 	Registry   string              `toml:"registry"`    // HOST[:PORT][/PREFIX] of the registry that images are pushed to; see PushRegistry
 	Stall      string              `toml:"stall"`       // time such as "30s" after which a transfer that stands still is given up; see StallTime
+	Containerd string              `toml:"containerd"`  // SOCKET[,namespace=NS] or "none"; see containerd.Parse
 	Registries map[string]Registry `toml:"registries"`  // by HOST or HOST:PORT
 }
 
@@ -120,6 +125,11 @@ func (c *Config) validate(path string, lines map[string]int) error {
 			bad("registry", fmt.Sprintf("registry = %q is no registry", c.Registry), `write HOST[:PORT][/PREFIX], such as "192.168.1.5:6000"`)
 		}
 	}
+	if c.Containerd != "" && c.Containerd != containerd.None {
+		if _, err := containerd.Parse(c.Containerd); err != nil {
+			bad("containerd", fmt.Sprintf("containerd = %q names no containerd", c.Containerd), fmt.Sprintf("write SOCKET[,namespace=NS], such as %q, or %q", containerd.SystemSocket, containerd.None))
+		}
+	}
 	for host, r := range c.Registries {
 		if (r.Cert == "") != (r.Key == "") {
 			bad(recipes.JoinPath("registries", host), fmt.Sprintf("registry %q has a client certificate without its key, or the other way round", host),
@@ -134,7 +144,7 @@ func (c *Config) validate(path string, lines map[string]int) error {
 func (c *Config) overlay(o *Config) {
 	for _, pair := range []struct{ to, from *string }{
 		{&c.Snapshot, &o.Snapshot}, {&c.Keyring, &o.Keyring}, {&c.StateDir, &o.StateDir}, {&c.CacheLimit, &o.CacheLimit}, {&c.Registry, &o.Registry},
-		{&c.Stall, &o.Stall},
+		{&c.Stall, &o.Stall}, {&c.Containerd, &o.Containerd},
 	} {
 		if *pair.from != "" {
 			*pair.to = *pair.from

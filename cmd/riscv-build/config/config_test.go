@@ -25,6 +25,7 @@ func TestTheUsersFileWins(t *testing.T) {
 mirrors = ["http://mirror.example/debian"]
 snapshot = "none"
 cache_limit = "5GB"
+containerd = "none"
 [registries."one.example:5000"]
 plain_http = true
 [registries."two.example"]
@@ -41,7 +42,7 @@ plain_http = false
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Mirrors[0] != "http://mirror.example/debian" || c.Snapshot != "none" || c.CacheLimit != "1GiB" || c.StateDir != "/srv/state" || c.StallTime() != 90*time.Second {
+	if c.Mirrors[0] != "http://mirror.example/debian" || c.Snapshot != "none" || c.CacheLimit != "1GiB" || c.StateDir != "/srv/state" || c.StallTime() != 90*time.Second || c.Containerd != "none" {
 		t.Errorf("got %+v", c)
 	}
 	one, two := c.Registries["one.example:5000"], c.Registries["two.example"]
@@ -64,6 +65,7 @@ func TestProblems(t *testing.T) {
 		"too short":       {"\nstall = \"5ms\"\n", 2, "less than a second"},
 		"relative":        {"state_dir = \"state\"\n", 1, "absolute"},
 		"half a key pair": {"snapshot = \"none\"\n[registries.\"a.example\"]\ncert = \"/c.pem\"\n", 2, "without its key"},
+		"no socket":       {"containerd = \"containerd.sock\"\n", 1, "names no containerd"},
 		"no registry":     {"registry = \"a b\"\n", 1, "no registry"},
 		"syntax":          {"mirrors = [\n", 1, ""},
 	} {
