@@ -213,7 +213,7 @@ func (b *bundler) absent(i k3sImage, got answer) *absent {
 		m.Do = "build it first: `riscv-build " + i.short + "`"
 		return m
 	}
-	m.Do = fmt.Sprintf("from where its registry can be reached, if it is there for riscv64: `riscv-build copy %s %s/%s`; else build it and say --map %s=REF",
+	m.Do = fmt.Sprintf("`riscv-build copy %s %s/%s` if it is there for riscv64, else build it and name it with --map %s=REF",
 		i.full, to, strings.TrimPrefix(i.full, names.Domain(i.named)+"/"), i.short)
 	return m
 }
@@ -272,8 +272,20 @@ func (r *bundleReport) print(out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "put it into %s of every node and restart K3s, or import it: ctr -n k8s.io images import FILE.tar (uncompressed)\n", bundleHome)
+	_, err := fmt.Fprintf(out, "put it into %s of every node and restart K3s; containerd without K3s: %s\n", bundleHome, importing(r.Output))
 	return err
+}
+
+// importing is the command that imports a bundle; containerd 1.6 wants it uncompressed.
+func importing(path string) string {
+	const ctr = "ctr -n k8s.io images import"
+	switch {
+	case strings.HasSuffix(path, ".zst"):
+		return "zstd -dc " + path + " | " + ctr + " -"
+	case strings.HasSuffix(path, ".gz"):
+		return "gzip -dc " + path + " | " + ctr + " -"
+	}
+	return ctr + " " + path
 }
 
 // close releases what was opened.
