@@ -133,6 +133,9 @@ func (b *Builder) build(ctx context.Context, req Request, r *Result) error {
 	if err := do(r, "check", func() error { return b.check(ctx, p, img, r) }); err != nil {
 		return err
 	}
+	if err := b.remember(req.Recipe, img); err != nil {
+		return err
+	}
 	return do(r, "push", func() error { return b.push(ctx, p, img, r) })
 }
 

@@ -23,7 +23,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Commands: []*cli.Command{
 			buildCommand(), lockCommand(), fetchCommand(), graphCommand(), checkCommand(), pushCommand(), copyCommand(),
 			loadCommand(), runCommand(),
-			registryCommand(), searchCommand(), auditCommand(), configureCommand(), validateCommand(), initCommand(),
+			registryCommand(), searchCommand(), auditCommand(), k3sCommand(), configureCommand(), validateCommand(), initCommand(),
 			cacheCommand(), doctorCommand(), schemaCommand(), versionCommand(), completionCommand(),
 		},
 	}
