@@ -276,7 +276,7 @@ func (r *bundleReport) print(out io.Writer) error {
 	return err
 }
 
-// importing is the command that imports a bundle; containerd 1.6 wants it uncompressed.
+// importing is the command that imports a bundle; ctr wants it uncompressed.
 func importing(path string) string {
 	const ctr = "ctr -n k8s.io images import"
 	switch {
