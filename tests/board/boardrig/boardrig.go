@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,6 +30,8 @@ const (
 	Program = "/usr/local/bin/riscv-build"
 	// Host is the address by which a board reaches what listens on the host's 127.0.0.1.
 	Host = "10.0.2.2"
+	// SeedDir is where it has what was given as Options.Seed; a board may write there.
+	SeedDir = "/var/lib/riscv-build"
 	// HostDir is where a board has Board.Share of the host.
 	HostDir = "/host"
 
@@ -41,7 +44,8 @@ const (
 type Options struct {
 	Suite   string // Stable is the default
 	Memory  string // "2G"
-	Persist bool   // its disk outlives Cut and Stop, until the test ends
+	Persist bool   // its disks outlive Cut and Stop, until the test ends
+	Seed    string // a directory of the host: what is in it, the board has in SeedDir, on a disk of its own
 	Kernel  string // more for the kernel's command line
 	QEMU    string // more for QEMU's, separated by spaces
 }
@@ -67,25 +71,31 @@ func Start(t *testing.T, opt Options) *Board {
 
 var shared struct {
 	sync.Mutex
-	boards map[string]*Board
+	boards map[Options]*Board
 }
 
-// Shared is a board that the tests of a package have in common, so that not
+// Shared is a board of a suite that the tests of a package have in common, so that not
 // every one waits for a boot. What a test does on it, it must undo; state
 // directories are its own. It is stopped when all tests have ended.
 func Shared(t *testing.T, suite string) *Board {
 	t.Helper()
+	return SharedWith(t, Options{Suite: suite})
+}
+
+// SharedWith is Shared for a board of some options.
+func SharedWith(t *testing.T, opt Options) *Board {
+	t.Helper()
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.boards == nil {
-		shared.boards = map[string]*Board{}
+		shared.boards = map[Options]*Board{}
 	}
-	b := shared.boards[suite]
+	b := shared.boards[opt]
 	if b == nil {
-		b = prepare(t, Options{Suite: suite})
+		b = prepare(t, opt)
 		rig.Finally(b.end)
 		b.Boot()
-		shared.boards[suite] = b
+		shared.boards[opt] = b
 	}
 	own := &Board{t: t, opt: b.opt, run: b.run, env: b.env}
 	t.Cleanup(own.explain)
@@ -105,9 +115,13 @@ func prepare(t *testing.T, opt Options) *Board {
 	if err != nil {
 		t.Fatal(err)
 	}
-	persist := "0"
+	persist, cache := "0", "unsafe"
 	if opt.Persist {
-		persist = "1"
+		persist, cache = "1", "writethrough"
+	}
+	if opt.Seed != "" {
+		disk := seedDisk(t, opt.Seed, run)
+		opt.QEMU += fmt.Sprintf(" -drive file=%s,format=raw,if=none,id=seed,discard=unmap,cache=%s -device virtio-blk-pci,drive=seed", disk, cache)
 	}
 	return &Board{t: t, opt: opt, run: run, env: []string{
 		"BOARD_DIR=" + image(t, opt.Suite), "BOARD_RUN=" + run, "BOARD_PORT=" + strconv.Itoa(rig.FreePort(t)),
@@ -121,6 +135,9 @@ func (b *Board) Boot() {
 	b.t.Helper()
 	if r := b.script(b.context(bootLimit+time.Minute), "start"); r.Code != 0 {
 		b.t.Fatalf("starting a board: %s%s", r.Stdout, r.Stderr)
+	}
+	if b.opt.Seed != "" {
+		b.Must("mkdir -p " + SeedDir + " && mount /dev/vdb " + SeedDir)
 	}
 	b.Copy(program(b.t), Program)
 	b.Copy(filepath.Join(scripts(), "peak.sh"), "/usr/local/bin/peak")
@@ -137,8 +154,7 @@ func (b *Board) Exec(script string) rig.Result {
 
 // ExecContext is Exec; when ctx ends, the script is no longer waited for.
 func (b *Board) ExecContext(ctx context.Context, script string) rig.Result {
-	mirror := mirrorAddress(b.t)
-	return b.script(ctx, "exec", fmt.Sprintf("export RISCV_BUILD_MIRROR=http://%s/debian RISCV_BUILD_SECURITY_MIRROR=http://%[1]s/debian-security RISCV_BUILD_SNAPSHOT=none\n%s", mirror, script))
+	return b.script(ctx, "exec", "export "+strings.Join(mirrorEnv(b.t, Host), " ")+"\n"+script)
 }
 
 // Must runs a shell script that has to succeed.
@@ -223,6 +239,16 @@ func (b *Board) script(ctx context.Context, args ...string) rig.Result {
 
 // scripts is the directory of the scripts.
 func scripts() string { return filepath.Join(rig.Root(), "tests", "board") }
+
+// seedDisk makes a disk of 6 GB with what is in a directory.
+func seedDisk(t *testing.T, dir, run string) string {
+	t.Helper()
+	disk := filepath.Join(run, "seed.img")
+	if _, err := rig.Sh("mke2fs", "-q", "-t", "ext4", "-J", "size=32", "-E", "lazy_itable_init=1,lazy_journal_init=1", "-m", "0", "-d", dir, disk, "6G"); err != nil {
+		t.Fatal(err)
+	}
+	return disk
+}
 
 // once keeps what is made once in a test process, or why it could not be.
 type once struct {

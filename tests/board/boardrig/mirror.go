@@ -28,10 +28,17 @@ type mirror struct {
 
 var mirrors once
 
-// mirrorAddress is where boards reach the mirror, which is started once.
-func mirrorAddress(t testing.TB) string {
+// MirrorEnv has programs of the host download through the mirror that boards
+// download through: what one has, the other need not fetch again.
+func MirrorEnv(t *testing.T) []string {
 	t.Helper()
-	return mirrors.get(t, "mirror", func() (string, error) {
+	return mirrorEnv(t, "127.0.0.1")
+}
+
+// mirrorEnv has programs use the mirror, which is started once, under a name of the host.
+func mirrorEnv(t testing.TB, host string) []string {
+	t.Helper()
+	port := mirrors.get(t, "mirror", func() (string, error) {
 		upstream, err := debian.Discover(debian.DiscoverOptions{})
 		if err != nil {
 			return "", err
@@ -42,8 +49,10 @@ func mirrorAddress(t testing.TB) string {
 		}
 		server := httptest.NewServer(&mirror{upstream: upstream, kept: filepath.Join(cache, "riscv-build", "boards", "pool")})
 		rig.Finally(server.Close)
-		return net.JoinHostPort(Host, strconv.Itoa(server.Listener.Addr().(*net.TCPAddr).Port)), nil
+		return strconv.Itoa(server.Listener.Addr().(*net.TCPAddr).Port), nil
 	})
+	root := "http://" + net.JoinHostPort(host, port)
+	return []string{"RISCV_BUILD_MIRROR=" + root + "/debian", "RISCV_BUILD_SECURITY_MIRROR=" + root + "/debian-security", "RISCV_BUILD_SNAPSHOT=none"}
 }
 
 // ServeHTTP serves /debian and /debian-security.

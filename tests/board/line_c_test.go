@@ -1,0 +1,95 @@
+package board
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/riscv-build/riscv-build/tests/board/boardrig"
+	"github.com/riscv-build/riscv-build/tests/rig"
+)
+
+// disaster is what happens to a build on a board.
+type disaster struct {
+	name   string
+	strike func(b *boardrig.Board)
+}
+
+var (
+	killed  = disaster{"SIGKILL", func(b *boardrig.Board) { b.Must("kill -KILL $(cat /root/pid); " + ended) }}
+	restart = disaster{"containerd restarted", func(b *boardrig.Board) {
+		b.Must("kill -KILL $(pidof containerd); sleep 1; setsid containerd >>/var/log/containerd.log 2>&1 </dev/null & " +
+			"n=0; until ctr version >/dev/null 2>&1; do n=$((n+1)); [ $n -lt 300 ] || exit 1; sleep 0.2; done; " + ended)
+	}}
+	powerCut = disaster{"power cut", func(b *boardrig.Board) { b.Cut(); b.Boot() }}
+)
+
+// ended waits for the end of the build.
+const ended = "while kill -0 $(cat /root/pid) 2>/dev/null; do sleep 0.2; done"
+
+// disasters are those of a run: in the reduced one, each build but the last
+// meets one, and the last is to recover from all of them.
+func disasters() []disaster {
+	if !rig.Full {
+		return []disaster{killed, restart, powerCut, powerCut}
+	}
+	return []disaster{killed, killed, killed, restart, restart, restart, powerCut, powerCut, powerCut, powerCut, powerCut}
+}
+
+// TestLineBoardC: builds that are killed, that lose their containerd, that lose
+// the power, at random moments. The next one gives the image that an undisturbed
+// one gives, and when the cache is pruned nothing of ours is left.
+func TestLineBoardC(t *testing.T) {
+	opt := boardrig.Options{Persist: true, Seed: seed(t, sourceImage)}
+	if !rig.Full {
+		opt.Seed = seed(t, packageImage, sourceImage)
+	}
+	b := boardrig.Start(t, opt)
+	b.Copy(testdata(), recipeDir)
+	clean, length := buildBoth(t, b)
+	all := disasters()
+	for i, d := range all {
+		moment := rand.N(length)
+		t.Logf("%s after %.1f of %.1f s", d.name, moment.Seconds(), length.Seconds())
+		b.Must("sync; setsid riscv-build " + buildOfBoth + " >/root/out 2>/root/err </dev/null & echo $! >/root/pid")
+		time.Sleep(moment)
+		d.strike(b)
+		if rig.Full || i == len(all)-1 {
+			again, _ := buildBoth(t, b)
+			rig.Figure{
+				Line: "board C", Got: fmt.Sprintf("%s at %.1f of %.1f s: then %s", d.name, moment.Seconds(), length.Seconds(), again),
+				Limit: "the clean digests " + clean, OK: again == clean,
+			}.Report(t)
+		}
+	}
+	b.Must("riscv-build cache prune")
+	left := remains(b)
+	rig.Figure{Line: "board C", Got: fmt.Sprintf("after cache prune: %q is left", left), Limit: "nothing", OK: left == ""}.Report(t)
+}
+
+var buildOfBoth = strings.Join([]string{"build --json --progress plain --no-cache", recipe(packageImage, recipeDir), recipe(sourceImage, recipeDir)}, " ")
+
+// buildBoth builds both images anew, and returns their digests and how long it took.
+func buildBoth(t *testing.T, b *boardrig.Board) (digests string, took time.Duration) {
+	t.Helper()
+	r := b.Must("riscv-build " + buildOfBoth)
+	for _, x := range parse(t, r).Results {
+		digests += x.Name + " " + x.Digest + " "
+	}
+	return digests, r.Took
+}
+
+// remains lists what of ours is left in containerd, below the state directory
+// and among the cgroups.
+func remains(b *boardrig.Board) string {
+	return b.Must(`
+for n in $(ctr ns ls -q | grep ^riscv-build); do
+	for kind in "leases ls" "containers ls" "tasks ls" "content ls"; do ctr -n $n $kind -q | sed "s,^,$n $kind: ,"; done
+	ctr -n $n snapshots ls | tail -n +2 | sed "s,^,$n snapshot: ,"
+done
+grep " /var/lib/riscv-build/" /proc/mounts
+find /sys/fs/cgroup -name "*riscv-build*" -o -name "*buildkit*"
+true`).Stdout
+}
