@@ -17,6 +17,7 @@ import (
 	"github.com/riscv-build/riscv-build/builder/engine"
 	"github.com/riscv-build/riscv-build/builder/fetch"
 	"github.com/riscv-build/riscv-build/pusher"
+	"github.com/riscv-build/riscv-build/pusher/imagestore"
 	"github.com/riscv-build/riscv-build/recipes"
 )
 
@@ -58,6 +59,13 @@ type Request struct {
 	Index        bool     // put the image into the index at its tags instead of replacing what is there
 	Tags         []string // replace the recipe's
 	Output       string   // OCI layout directory or .tar file
+	Load         Loader   // where the image is put on this machine; nil: nowhere
+}
+
+// Loader puts an image under names into a container engine of this machine,
+// such as *imagestore.Docker.
+type Loader interface {
+	Load(ctx context.Context, img pusher.Image, names []string) (imagestore.Loaded, error)
 }
 
 // Builder builds images in one state directory.
@@ -123,6 +131,9 @@ func (b *Builder) build(ctx context.Context, req Request, r *Result) error {
 	}
 	r.built(p, img)
 	if err := do(r, "check", func() error { return b.check(ctx, p, img, r) }); err != nil {
+		return err
+	}
+	if err := b.remember(req.Recipe, img); err != nil {
 		return err
 	}
 	return do(r, "push", func() error { return b.push(ctx, p, img, r) })

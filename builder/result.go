@@ -6,6 +6,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/riscv-build/riscv-build/pusher/imagestore"
 	"github.com/riscv-build/riscv-build/recipes"
 )
 
@@ -18,7 +19,8 @@ type Result struct {
 	Engine          string             `json:"engine"`
 	Digest          digest.Digest      `json:"digest"` // of the image manifest
 	ConfigDigest    digest.Digest      `json:"config_digest"`
-	Tags            []string           `json:"tags"` // references the image has in registries
+	Tags            []string           `json:"tags"`             // references the image has in registries
+	Loaded          *imagestore.Loaded `json:"loaded,omitempty"` // into a container engine of this machine
 	Layers          []LayerResult      `json:"layers"`
 	Stages          map[string]float64 `json:"stages"` // seconds
 	DownloadedBytes int64              `json:"downloaded_bytes"`

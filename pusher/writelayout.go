@@ -40,6 +40,18 @@ func WriteLayout(ctx context.Context, img Image, refs []string, path string) err
 	return nil
 }
 
+// WriteArchive writes to w what WriteLayout writes to a file that ends in .tar.
+func WriteArchive(ctx context.Context, img Image, refs []string, w io.Writer) error {
+	files, err := layoutFiles(ctx, []Named{{img, refs}})
+	if err == nil {
+		err = writeTar(ctx, files, w)
+	}
+	if err != nil {
+		return fmt.Errorf("writing image %q as an archive: %w", img.Desc.Digest, err)
+	}
+	return nil
+}
+
 // file is one file of a layout: text, or a blob of the image.
 type file struct {
 	name string

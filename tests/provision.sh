@@ -48,8 +48,9 @@ test)
 	want ip iproute2
 	want mkfs.ext4 e2fsprogs
 	want nsenter util-linux
-	want qemu-system-riscv64 qemu-system-misc qemu-system-riscv # a board of tests/board, and what builds it
-	want mmdebstrap mmdebstrap
+	want mmdebstrap mmdebstrap # containerd of other releases, and the board of tests/board
+	want patchelf patchelf     # that such a containerd runs on the libc of this machine
+	want qemu-system-riscv64 qemu-system-misc qemu-system-riscv
 	want arch-test arch-test
 	want ssh openssh-client
 	want xz xz-utils

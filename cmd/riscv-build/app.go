@@ -22,7 +22,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		OnUsageError:              usageProblem,
 		Commands: []*cli.Command{
 			buildCommand(), lockCommand(), fetchCommand(), graphCommand(), checkCommand(), pushCommand(), copyCommand(),
-			registryCommand(), searchCommand(), auditCommand(), configureCommand(), validateCommand(), initCommand(),
+			loadCommand(), runCommand(),
+			registryCommand(), searchCommand(), auditCommand(), k3sCommand(), configureCommand(), validateCommand(), initCommand(),
 			cacheCommand(), doctorCommand(), schemaCommand(), versionCommand(), completionCommand(),
 		},
 	}

@@ -111,7 +111,7 @@ func valueFlags(commands []*cli.Command) map[string]bool {
 	takes := map[string]bool{}
 	for _, c := range commands {
 		for _, f := range c.Flags {
-			if _, isBool := f.(*cli.BoolFlag); !isBool {
+			if takesValue(f) {
 				for _, name := range f.Names() {
 					takes[name] = true
 				}
@@ -122,6 +122,18 @@ func valueFlags(commands []*cli.Command) map[string]bool {
 		}
 	}
 	return takes
+}
+
+// takesValue tells whether what follows a flag may be its value.
+func takesValue(f cli.Flag) bool {
+	switch f := f.(type) {
+	case *cli.BoolFlag:
+		return false
+	case *cli.GenericFlag:
+		b, ok := f.Value.(interface{ IsBoolFlag() bool })
+		return !ok || !b.IsBoolFlag()
+	}
+	return true
 }
 
 // refuseFlags reports a flag that the command does not have, with the nearest

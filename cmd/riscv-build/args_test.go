@@ -72,7 +72,7 @@ func TestAFlagMeansTheSameForEveryVerb(t *testing.T) {
 	walk = func(commands []*cli.Command) {
 		for _, c := range commands {
 			for _, f := range c.Flags {
-				_, isBool := f.(*cli.BoolFlag)
+				isBool := !takesValue(f)
 				for _, name := range f.Names() {
 					if before, ok := kinds[name]; ok && before != isBool {
 						t.Errorf("flag %q of verb %q takes a value for one verb and none for another", name, c.Name)

@@ -133,9 +133,20 @@ func having(images []*availability, verdict string) []string {
 // printAvailable prints a line for every image, then why the rest is not there.
 func printAvailable(out io.Writer, images []*availability) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "IMAGE\tRISCV64\tUPSTREAM\tREGISTRY\tCATALOGUE\tWHERE")
+	header, located := "IMAGE\tRISCV64\tUPSTREAM\tREGISTRY\tCATALOGUE", false
 	for _, i := range images {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", i.Image, i.Verdict, cell(i.Upstream.State), cell(i.Registry.State), cell(i.Catalogue.State), where(i.At))
+		located = located || len(i.At) > 0
+	}
+	if located {
+		header += "\tWHERE"
+	}
+	fmt.Fprintln(w, header)
+	for _, i := range images {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s", i.Image, i.Verdict, cell(i.Upstream.State), cell(i.Registry.State), cell(i.Catalogue.State))
+		if located {
+			fmt.Fprintf(w, "\t%s", where(i.At))
+		}
+		fmt.Fprintln(w)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -54,6 +54,7 @@ type asker struct {
 	target string // [SCHEME]HOST[:PORT] of the private registry; "" without one
 	host   string // the same without the scheme
 	prefix string
+	own    bool // ask the private registry only
 
 	mu   sync.Mutex
 	dead map[string]string // why a host gives no answer
@@ -104,14 +105,16 @@ func (a *asker) ask(ctx context.Context, i *availability) {
 	case names.Domain(named) == a.host: // the name says the private registry itself
 		i.Registry = a.at(ctx, a.target+strings.TrimPrefix(named.String(), a.host))
 	default:
-		i.Upstream = a.at(ctx, named.String())
+		if !a.own {
+			i.Upstream = a.at(ctx, named.String())
+		}
 		i.Registry = a.private(ctx, named)
 	}
 	states := []string{i.Upstream.State, i.Registry.State, i.Catalogue.State}
 	switch {
 	case slices.Contains(states, stateYes):
 		i.Verdict = stateYes
-	case slices.Contains(states, stateUnknown):
+	case slices.Contains(states, stateUnknown), a.own && i.Upstream.State == stateUnasked:
 		i.Verdict = stateUnknown
 	default:
 		i.Verdict = stateNo
@@ -191,15 +194,27 @@ func privateNames(named names.Named) []string {
 	return list
 }
 
-// libraryName is the name of an image of Docker's library, under which it is
-// known also where it was copied to; false for all others.
+// libraryName is the name of an image of Docker's library or of Rancher's, under
+// which it is known also where it was copied to; false for all others.
 func libraryName(path string) (string, bool) {
 	parts := strings.Split(path, "/")
 	name := parts[len(parts)-1]
-	if rest, ok := strings.CutPrefix(name, "mirrored-library-"); ok { // as Rancher names its copies
-		return rest, true
+	if copied, ok := strings.CutPrefix(name, "mirrored-"); ok { // as Rancher names its copies
+		return copiedName(copied), true
 	}
-	return name, len(parts) == 1 || slices.Contains([]string{"library", "riscv64"}, parts[len(parts)-2])
+	return name, len(parts) == 1 || slices.Contains([]string{"library", "riscv64", "rancher"}, parts[len(parts)-2])
+}
+
+// copiedName is the image's own name in that of a copy: library-NAME, NAME-NAME
+// where an organisation is called as its image is, or NAME.
+func copiedName(name string) string {
+	if rest, ok := strings.CutPrefix(name, "library-"); ok {
+		return rest
+	}
+	if half := len(name) / 2; len(name)%2 == 1 && name[half] == '-' && name[:half] == name[half+1:] {
+		return name[:half]
+	}
+	return name
 }
 
 // inCatalogue looks for a recipe of the version that an image's tag asks for. A

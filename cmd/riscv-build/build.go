@@ -14,8 +14,8 @@ func buildCommand() *cli.Command {
 		Name: "build", Usage: "build, test and push images (what is done without a verb)", ArgsUsage: "RECIPE.toml|NAME...",
 		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), containerdFlags(), limitFlags(), []cli.Flag{
 			&cli.StringSliceFlag{Name: "push", Usage: "push to the registry `HOST[:PORT][/PREFIX]` (may be repeated)"},
-			&cli.StringSliceFlag{Name: "tag", Usage: "push under tag `T` instead of those of the recipe (may be repeated)"},
-			indexFlag(),
+			&cli.StringSliceFlag{Name: "tag", Usage: "push and load under tag `T` instead of those of the recipe (may be repeated)"},
+			indexFlag(), loadFlag(),
 			&cli.StringFlag{Name: "output", Usage: "write the image as an OCI layout to `DIR|FILE.tar`"},
 			&cli.BoolFlag{Name: "offline", Usage: "download nothing"},
 			&cli.BoolFlag{Name: "no-cache", Usage: "build and test anew although nothing changed"},
@@ -27,6 +27,17 @@ func buildCommand() *cli.Command {
 
 func build(c *cli.Context) error {
 	return withRecipes(c, c.Args().Slice(), func(s *session, requests []builder.Request) error {
+		if engine := wantedLoad(c); engine != "" {
+			// Now, not after an hour of compiling.
+			store, err := s.imageStore(c, engine)
+			if err != nil {
+				return err
+			}
+			defer store.Close() //nolint:errcheck // a connection
+			for i := range requests {
+				requests[i].Load = store
+			}
+		}
 		results, err := buildAll(c.Context, s, requests, func(r *builder.Result) {
 			if !c.Bool("json") && r.Error == "" {
 				printResult(c.App.Writer, r)

@@ -75,12 +75,11 @@ func completionWords(commands []*cli.Command) []verbWords {
 func commandFlags(flags []cli.Flag) []flagWords {
 	var all []flagWords
 	for _, f := range flags {
-		_, isBool := f.(*cli.BoolFlag)
 		usage := ""
 		if d, ok := f.(cli.DocGenerationFlag); ok {
 			usage = strings.ReplaceAll(d.GetUsage(), "`", "")
 		}
-		all = append(all, flagWords{name: f.Names()[0], usage: usage, value: !isBool})
+		all = append(all, flagWords{name: f.Names()[0], usage: usage, value: takesValue(f)})
 	}
 	return all
 }

@@ -76,10 +76,16 @@ func sameArch(ctx context.Context, img pusher.Image, platform ocispec.Platform) 
 	if err != nil {
 		return err
 	}
-	foreign := contents.Foreign(platform.Architecture)
-	if len(foreign) == 0 {
-		return nil
+	if files := foreignFiles(contents, platform.Architecture); files != "" {
+		return fmt.Errorf("%s: take an image that is built for %s, or copy it as it is with --allow-other-arch", files, platform.Architecture)
 	}
+	return nil
+}
+
+// foreignFiles lists the programs of an image that are for another machine, one
+// a line; "" if there are none.
+func foreignFiles(contents *check.Contents, architecture string) string {
+	foreign := contents.Foreign(architecture)
 	const enough = 10 // of a whole system of another machine
 	var files []string
 	for _, f := range foreign[:min(len(foreign), enough)] {
@@ -88,6 +94,5 @@ func sameArch(ctx context.Context, img pusher.Image, platform ocispec.Platform) 
 	if more := len(foreign) - len(files); more > 0 {
 		files = append(files, fmt.Sprintf("and %d more", more))
 	}
-	return fmt.Errorf("%s: take an image that is built for %s, or copy it as it is with --allow-other-arch",
-		strings.Join(files, "\n  "), platform.Architecture)
+	return strings.Join(files, "\n  ")
 }

@@ -37,11 +37,23 @@ type environmentError struct{ error }
 // coded is an error of a package below that knows its exit status.
 type coded interface{ ExitCode() int }
 
+// containerExit is the status of a container that was run; there is nothing to
+// say about it.
+type containerExit int
+
+func (e containerExit) Error() string {
+	return fmt.Sprintf("running a container: exit status %d", int(e))
+}
+
 // exitCode is the one place where errors become exit statuses.
 func exitCode(ctx context.Context, err error) int {
 	switch {
 	case err == nil:
 		return exitOK
+	case is[containerExit](err):
+		var status containerExit
+		errors.As(err, &status)
+		return int(status)
 	case ctx.Err() != nil:
 		return exitInterrupted
 	case is[usageError](err), is[recipes.Problems](err), is[recipes.Problem](err), is[*builder.StaleError](err),

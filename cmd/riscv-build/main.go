@@ -46,6 +46,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	code := exitCode(ctx, err)
+	if status, ok := err.(containerExit); ok { //nolint:errorlint // wrapped, it comes with something to say
+		return int(status)
+	}
 	if out.n == 0 && wantsJSON(args) {
 		writeJSON(out, document{Results: []any{}, Error: err.Error()})
 	}

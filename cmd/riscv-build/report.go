@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/riscv-build/riscv-build/builder"
+	"github.com/riscv-build/riscv-build/pusher/imagestore"
 )
 
 // document is what --json prints: one a run, on failure too.
@@ -58,6 +59,20 @@ func printResult(w io.Writer, r *builder.Result) {
 	}
 	for _, ref := range r.Tags {
 		fmt.Fprintf(w, "  pushed %s\n", ref)
+	}
+	if r.Loaded != nil {
+		printLoaded(w, *r.Loaded)
+	}
+}
+
+// printLoaded says where an image was put on this machine.
+func printLoaded(w io.Writer, l imagestore.Loaded) {
+	for _, name := range l.Names {
+		if l.Unchanged {
+			fmt.Fprintf(w, "  %s is in %s already\n", name, l.Into)
+			continue
+		}
+		fmt.Fprintf(w, "  loaded %s into %s\n", name, l.Into)
 	}
 }
 

@@ -39,8 +39,11 @@ func requestsFor(c *cli.Context, rs []*recipes.Recipe) ([]builder.Request, error
 	if c.String("output") != "" && len(rs) > 1 {
 		return nil, usagef("writing %d images to --output %q: it takes one: build the recipes one by one", len(rs), c.String("output"))
 	}
-	if len(c.StringSlice("tag")) > 0 && len(c.StringSlice("push")) == 0 {
-		return nil, usagef("reading --tag: tags are for a registry: name it with --push")
+	if err := checkLoad(c); err != nil {
+		return nil, err
+	}
+	if len(c.StringSlice("tag")) > 0 && len(c.StringSlice("push")) == 0 && wantedLoad(c) == "" {
+		return nil, usagef("reading --tag: tags are for a registry or an engine of this machine: name it with --push or --load")
 	}
 	if c.Bool("index") && len(c.StringSlice("push")) == 0 {
 		return nil, usagef("reading --index: an index is at a registry: name it with --push")

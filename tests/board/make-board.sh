@@ -13,6 +13,11 @@
 # again by the text of this script and the options: change either and there will
 # be another one. Boards that nobody asked for in 30 days are removed.
 set -euo pipefail
+# What mmdebstrap mounts must end with this script, also when it is killed: the
+# next run removes the directories.
+if [ -z "${MAKE_BOARD_MOUNTS:-}" ]; then
+	MAKE_BOARD_MOUNTS=own exec unshare --mount --propagation slave -- "$BASH" "$0" "$@"
+fi
 SUITE=${SUITE:-stable}
 DISK=${DISK:-6G}
 cache=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
@@ -52,7 +57,7 @@ W=$BOARDS/$SUITE.work # what a killed run left is removed
 R=$W/root             # the board's file system
 K=$W/kernel           # unpacked kernel packages
 C=$BOARDS/cache       # kernel packages, checked by their hashes
-rm -rf "$W"
+rm -rf --one-file-system "$W"
 mkdir -p "$K/usr" "$W/board"
 ln -s usr/lib "$K/lib"
 cd "$W"
@@ -222,6 +227,6 @@ chmod 755 "$I/init"
 mke2fs -q -t ext4 -J size=32 -E lazy_itable_init=1,lazy_journal_init=1 -m 0 -L board -d "$R" board/disk.img "$DISK" >&2
 sync -f board/disk.img
 mv board "$board"
-rm -rf "$W"
+rm -rf --one-file-system "$W"
 say "ready in $board: $(du -h "$board/disk.img" | cut -f1) on disk"
 echo "$board"

@@ -40,6 +40,7 @@ type daemon struct {
 	controller *control.Controller
 	worker     *base.Worker
 	executor   *localExecutor
+	near       *nearStores
 	cancel     context.CancelFunc // ends what the server's methods do
 }
 
@@ -47,8 +48,8 @@ func startDaemon(ctx context.Context, opts Options, b backend) (*daemon, error) 
 	liftLogSpeed()
 	// The daemon outlives the call that starts it.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	executor := newLocalExecutor()
-	w, err := newWorker(life, opts, b, executor)
+	parts := workerParts{executor: newLocalExecutor(), near: &nearStores{}}
+	w, err := newWorker(life, opts, b, parts)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -69,7 +70,7 @@ func startDaemon(ctx context.Context, opts Options, b backend) (*daemon, error) 
 	pipe := bufconn.Listen(pipeBuffer)
 	go func() { _ = server.Serve(pipe) }() // ends with Stop; there is no other error on a pipe in memory
 
-	d := &daemon{server: server, controller: controller, worker: w, executor: executor, cancel: cancel}
+	d := &daemon{server: server, controller: controller, worker: w, executor: parts.executor, near: parts.near, cancel: cancel}
 	d.client, err = client.New(life, "passthrough:///embedded", client.WithContextDialer(
 		func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) }))
 	if err != nil {

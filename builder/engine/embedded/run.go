@@ -44,6 +44,7 @@ func (e *Engine) Run(ctx context.Context, run engine.Run) (*engine.RunResult, er
 		return nil, err
 	}
 	e.used.Store(true)
+	defer e.daemon.near.add(run.Store)()
 	var result *engine.RunResult
 	opt := client.SolveOpt{
 		Internal:  true,

@@ -55,6 +55,7 @@ func (e *Engine) Solve(ctx context.Context, job engine.Job) error {
 		opt.Exports = []client.ExportEntry{layoutExport(job.Output)}
 	}
 	e.used.Store(true)
+	defer e.daemon.near.add(job.Store)()
 
 	started := time.Now()
 	watch := newWatcher(job.Progress)

@@ -52,18 +52,25 @@ func newBackend(opts Options) backend {
 	return runcBackend{}
 }
 
+// workerParts stand between BuildKit and a backend.
+type workerParts struct {
+	executor *localExecutor
+	near     *nearStores
+}
+
 // newWorker assembles a BuildKit worker. BuildKit's own constructors are not
 // used because they also make a certificate authority for its network proxy, an
 // RSA key at every start, which a board feels in seconds.
 //
-// It executes through local, and sets what is behind it.
-func newWorker(ctx context.Context, opts Options, b backend, local *localExecutor) (*base.Worker, error) {
+// It executes through parts.executor, and sets what is behind it.
+func newWorker(ctx context.Context, opts Options, b backend, parts workerParts) (*base.Worker, error) {
 	opt, err := b.open(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
-	local.Executor = opt.Executor
-	opt.Executor = local
+	parts.executor.Executor = opt.Executor
+	opt.Executor = parts.executor
+	opt.ContentStore = takesFrom(parts.near, opt.ContentStore)
 	opt.NetworkProviders = noNetwork()
 	opt.MountPoolRoot = filepath.Join(opt.Root, cacheMounts)
 	opt.Platforms = []ocispec.Platform{platforms.Normalize(platforms.DefaultSpec())}
