@@ -23,6 +23,7 @@ type built struct {
 	manifest *ocispec.Manifest
 	config   *ocispec.Image
 	engine   string
+	worker   string // of the engine, if it was needed now
 	cached   bool
 }
 
@@ -44,20 +45,25 @@ func (b *Builder) engine(ctx context.Context, p *plan, g *graphs) (*built, error
 		}
 	}
 	wait := b.prepareBase(ctx, p)
-	art, name, err := b.artifacts(ctx, p, g)
+	art, err := b.artifacts(ctx, p, g)
 	wait()
 	if err != nil {
 		return nil, err
 	}
-	desc, err := b.assemble(ctx, p, g, art)
+	desc, err := b.assemble(ctx, p, g, art.layer)
 	if err != nil {
 		return nil, err
 	}
-	e = imageEntry{Desc: desc, Engine: name}
+	e = imageEntry{Desc: desc, Engine: art.engine}
 	if err := b.cache.put(k, e); err != nil {
 		return nil, err
 	}
-	return b.open(ctx, e)
+	img, err := b.open(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	img.worker = art.worker
+	return img, nil
 }
 
 // imageKey is a digest over everything that decides an image.
@@ -94,10 +100,17 @@ type artifactEntry struct {
 	Engine string      `json:"engine"`
 }
 
+// solved is what a graph gave.
+type solved struct {
+	layer  *image.Layer // nil: there is no graph
+	engine string
+	worker string // "" if the graph was solved by an earlier run
+}
+
 // artifacts solves the graph and gives the layer of what its install step made.
-func (b *Builder) artifacts(ctx context.Context, p *plan, g *graphs) (*image.Layer, string, error) {
+func (b *Builder) artifacts(ctx context.Context, p *plan, g *graphs) (solved, error) {
 	if g.definition == nil {
-		return nil, "none", nil
+		return solved{engine: "none"}, nil
 	}
 	r := p.req.Recipe
 	opt := image.ArtifactOptions{Paths: r.Build.Artifacts, Setuid: r.Image.Setuid, Merged: r.Image.Base != "scratch"}
@@ -105,38 +118,41 @@ func (b *Builder) artifacts(ctx context.Context, p *plan, g *graphs) (*image.Lay
 	var e artifactEntry
 	if !p.req.NoCache && b.cache.get(k, &e) && b.has(ctx, e.Layer.Desc.Digest) {
 		b.cfg.Display.Verbose("%s: graph unchanged, its result is in the store", r.Name)
-		return &e.Layer, e.Engine, nil
+		return solved{layer: &e.Layer, engine: e.Engine}, nil
 	}
 	dir, err := b.tempDir("solve")
 	if err != nil {
-		return nil, "", err
+		return solved{}, err
 	}
 	defer os.RemoveAll(dir)
-	if e.Engine, err = b.solve(ctx, p, g.definition, dir); err != nil {
-		return nil, "", fmt.Errorf("building recipe %q: %w", r.Name, err)
+	info, err := b.solve(ctx, p, g.definition, dir)
+	if err != nil {
+		return solved{}, fmt.Errorf("building recipe %q: %w", r.Name, err)
 	}
 	t, err := image.Artifacts(ctx, dir, opt)
 	if t != nil {
 		defer t.Close()
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("building recipe %q: %w", r.Name, err)
+		return solved{}, fmt.Errorf("building recipe %q: %w", r.Name, err)
 	}
 	e.Layer, err = image.PutTar(ctx, b.store.Content(), "artifacts of "+r.Name+" "+r.Version, func(w io.Writer) error { return t.Write(w, p.date) })
 	if err != nil {
-		return nil, "", err
+		return solved{}, err
 	}
-	return &e.Layer, e.Engine, b.cache.put(k, e)
+	e.Engine = info.Name
+	return solved{layer: &e.Layer, engine: info.Name, worker: info.Worker}, b.cache.put(k, e)
 }
 
-func (b *Builder) solve(ctx context.Context, p *plan, def []byte, out string) (string, error) {
+// solve solves a graph into a directory, and tells by which engine.
+func (b *Builder) solve(ctx context.Context, p *plan, def []byte, out string) (engine.Info, error) {
 	eng, err := b.cfg.Engine(ctx)
 	if err != nil {
-		return "", err
+		return engine.Info{}, err
 	}
 	info, err := eng.Info(ctx)
 	if err != nil {
-		return "", err
+		return info, err
 	}
 	b.cfg.Display.Verbose("%s: engine %s, worker %s, %s; riscv64 code by %s; %d jobs", p.req.Recipe.Name, info.Name, info.Worker,
 		info.Platform.Architecture, info.Emulator, b.cfg.Jobs)
@@ -148,7 +164,7 @@ func (b *Builder) solve(ctx context.Context, p *plan, def []byte, out string) (s
 	if p.req.NoCache {
 		secrets[graph.RecompileSecret] = []byte("yes")
 	}
-	return info.Name, eng.Solve(ctx, engine.Job{
+	return info, eng.Solve(ctx, engine.Job{
 		Name: p.req.Recipe.Name, Definition: def, Store: b.store.Content(), Output: out, NoCache: p.req.NoCache,
 		Secrets: secrets, Progress: progress,
 	})

@@ -17,7 +17,8 @@ type Result struct {
 	Version         string             `json:"version"`
 	Mode            string             `json:"mode"`
 	Engine          string             `json:"engine"`
-	Digest          digest.Digest      `json:"digest"` // of the image manifest
+	Worker          string             `json:"worker,omitempty"` // what ran its commands: runc or containerd; absent if nothing was solved
+	Digest          digest.Digest      `json:"digest"`           // of the image manifest
 	ConfigDigest    digest.Digest      `json:"config_digest"`
 	Tags            []string           `json:"tags"`             // references the image has in registries
 	Loaded          *imagestore.Loaded `json:"loaded,omitempty"` // into a container engine of this machine
@@ -57,7 +58,7 @@ func newResult(r *recipes.Recipe) *Result {
 }
 
 func (r *Result) built(p *plan, img *built) {
-	r.Mode, r.Engine = string(p.mode), img.engine
+	r.Mode, r.Engine, r.Worker = string(p.mode), img.engine, img.worker
 	r.Digest, r.ConfigDigest, r.Cached = img.desc.Digest, img.manifest.Config.Digest, img.cached
 	r.Notes = p.notes
 	for _, l := range img.manifest.Layers {
