@@ -155,3 +155,27 @@ func TestLibraryDirectories(t *testing.T) {
 		t.Error("no jobs")
 	}
 }
+
+// A recipe that joins a lock stands on the versions that are in it.
+func TestAdopt(t *testing.T) {
+	l := lock.New()
+	l.PutSet(lock.Set{Name: "sysroot", Request: []string{"b", "a"}}, packages("a_1", "b_1", "c_1"))
+	r := &recipes.Recipe{Name: "x"}
+	for _, c := range []struct {
+		want    want
+		adopted bool
+		n       int
+	}{
+		{want{set: "image/x"}, true, 0},
+		{want{set: "base/x", essential: true}, false, 0},
+		{want{set: "sysroot/x", below: "sysroot", packages: []string{"a", "b"}}, true, 3},
+		{want{set: "sysroot/y", below: "sysroot", packages: []string{"a", "b", "d"}}, false, 0},
+		{want{set: "native/x", below: "toolchain", packages: []string{"a", "b"}}, false, 0},
+	} {
+		got := adopt(l, r, c.want)
+		s, ok := l.Set(c.want.set)
+		if got != c.adopted || ok != c.adopted || len(s.Packages) != c.n {
+			t.Errorf("%+v: adopted %v, set %+v", c.want, got, s)
+		}
+	}
+}

@@ -34,19 +34,13 @@ func (b *Builder) resolve(ctx context.Context, req Request, old *lock.File) (*lo
 		return nil, fmt.Errorf("resolving the packages of recipe %q: --offline forbids to ask a mirror: run `riscv-build lock` with a network first", r.Name)
 	}
 	todo := b.unsolved(req, old)
-	ix, err := b.openIndex(ctx, req, todo)
-	if err != nil {
-		return nil, fmt.Errorf("reading the archive for recipe %q: %w", r.Name, err)
+	if !req.Update {
+		todo = slices.DeleteFunc(todo, func(w want) bool { return adopt(old, r, w) })
 	}
-	for _, w := range todo {
-		pkgs, err := debian.Resolve(ctx, ix, debian.Request{Arch: w.arch, Packages: w.packages, Assume: w.assume, Essential: w.essential})
-		if err != nil {
-			return nil, fmt.Errorf("resolving %q for recipe %q: %w", w.set, r.Name, err)
+	if len(todo) > 0 {
+		if err := b.resolveSets(ctx, req, old, todo); err != nil {
+			return nil, err
 		}
-		old.PutSet(lock.Set{Name: w.set, Request: slices.Clone(w.packages), Suites: r.Debian.Suites}, pkgs)
-	}
-	for _, rel := range ix.Releases() {
-		old.PutRelease(rel)
 	}
 	rec := lock.Recipe{Name: r.Name, Inputs: r.LockInputs()}
 	for _, name := range sourceNames(r) {
@@ -59,6 +53,49 @@ func (b *Builder) resolve(ctx context.Context, req Request, old *lock.File) (*lo
 	old.PutRecipe(rec)
 	old.Prune()
 	return old, nil
+}
+
+// resolveSets resolves sets in the archive as it is now.
+func (b *Builder) resolveSets(ctx context.Context, req Request, l *lock.File, todo []want) error {
+	r := req.Recipe
+	ix, err := b.openIndex(ctx, req, todo)
+	if err != nil {
+		return fmt.Errorf("reading the archive for recipe %q: %w", r.Name, err)
+	}
+	for _, w := range todo {
+		pkgs, err := debian.Resolve(ctx, ix, debian.Request{Arch: w.arch, Packages: w.packages, Assume: w.assume, Essential: w.essential})
+		if err != nil {
+			return fmt.Errorf("resolving %q for recipe %q: %w", w.set, r.Name, err)
+		}
+		l.PutSet(lock.Set{Name: w.set, Request: slices.Clone(w.packages), Suites: r.Debian.Suites}, pkgs)
+	}
+	for _, rel := range ix.Releases() {
+		l.PutRelease(rel)
+	}
+	return nil
+}
+
+// adopt fills a set without the archive: one that is empty, or one of a recipe
+// that wants no more than the shared set below it, whose packages it then has.
+// A recipe that joins a directory so stands on the versions of the others.
+func adopt(l *lock.File, r *recipes.Recipe, w want) bool {
+	set := lock.Set{Name: w.set, Request: slices.Clone(w.packages), Suites: r.Debian.Suites}
+	if len(w.packages) == 0 && !w.essential {
+		l.PutSet(set, nil)
+		return true
+	}
+	below, ok := l.Set(w.below)
+	if !ok || !slices.Equal(below.Request, sorted(w.packages)) {
+		return false
+	}
+	var pkgs []lock.Package
+	for _, id := range below.Packages {
+		if p, ok := l.Package(id); ok {
+			pkgs = append(pkgs, p)
+		}
+	}
+	l.PutSet(set, pkgs)
+	return true
 }
 
 // unsolved are the sets to resolve: the recipe's own, and shared ones that the

@@ -31,6 +31,7 @@ var hosts = []string{"amd64", "arm64", "riscv64"}
 // want is one set of packages that a lock must solve.
 type want struct {
 	set       string // name in the lock
+	below     string // the shared set that a recipe's own is put on top of
 	arch      string
 	packages  []string
 	assume    []string
@@ -64,15 +65,15 @@ func buildWants(r *recipes.Recipe, at string) []want {
 	native := union(hostTools, nativeTools, sysrootPackages)
 	out := []want{
 		{set: "sysroot" + at, arch: "riscv64", packages: sysrootPackages},
-		{set: "sysroot/" + r.Name, arch: "riscv64", packages: sys},
+		{set: "sysroot/" + r.Name, below: "sysroot" + at, arch: "riscv64", packages: sys},
 		{set: "toolchain/riscv64" + at, arch: "riscv64", packages: native},
-		{set: "native/" + r.Name, arch: "riscv64", packages: union(native, sys, tools)},
+		{set: "native/" + r.Name, below: "toolchain/riscv64" + at, arch: "riscv64", packages: union(native, sys, tools)},
 	}
 	for _, h := range []string{"amd64", "arm64"} {
 		cross := union(hostTools, crossTools)
 		out = append(out,
 			want{set: "toolchain/cross/" + h + at, arch: h, packages: cross, assume: crossAssumed},
-			want{set: "tools/" + r.Name + "/" + h, arch: h, packages: union(cross, tools), assume: crossAssumed})
+			want{set: "tools/" + r.Name + "/" + h, below: "toolchain/cross/" + h + at, arch: h, packages: union(cross, tools), assume: crossAssumed})
 	}
 	return out
 }

@@ -202,7 +202,11 @@ func (g *graph) archiveFiles(name string) ([]file, error) {
 	}
 	files := append(g.files(), file{name: ocispec.ImageLayoutFile, text: []byte(layoutText)}, file{name: ocispec.ImageIndexFile, text: text})
 	if len(g.parts) == 1 && images.IsManifestType(g.parts[0].desc.MediaType) {
-		list, err := dockerList(g.parts[0].raw, entries)
+		one, err := dockerEntry(g.parts[0].raw, entries)
+		if err != nil {
+			return nil, err
+		}
+		list, err := json.Marshal([]dockerImage{one})
 		if err != nil {
 			return nil, err
 		}
@@ -210,22 +214,4 @@ func (g *graph) archiveFiles(name string) ([]file, error) {
 	}
 	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.name, b.name) })
 	return files, nil
-}
-
-// dockerList is manifest.json of one image.
-func dockerList(raw []byte, entries []ocispec.Descriptor) ([]byte, error) {
-	var m ocispec.Manifest
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return nil, err
-	}
-	one := dockerImage{Config: blobName(m.Config.Digest), RepoTags: []string{}}
-	for _, l := range m.Layers {
-		one.Layers = append(one.Layers, blobName(l.Digest))
-	}
-	for _, e := range entries {
-		if n, err := names.ParseDockerRef(e.Annotations[annotationImage]); err == nil {
-			one.RepoTags = append(one.RepoTags, names.FamiliarString(n))
-		}
-	}
-	return json.Marshal([]dockerImage{one})
 }

@@ -3,21 +3,17 @@ package pusher
 import (
 	"archive/tar"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
-	names "github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -27,7 +23,7 @@ import (
 // a crash leaves the old image or the new. A directory that holds other things
 // than a layout is refused. The bytes depend on image and names only.
 func WriteLayout(ctx context.Context, img Image, refs []string, path string) error {
-	files, err := layoutFiles(ctx, img, refs)
+	files, err := layoutFiles(ctx, []Named{{img, refs}})
 	if err == nil {
 		switch {
 		case strings.HasSuffix(path, ".tar"):
@@ -46,7 +42,7 @@ func WriteLayout(ctx context.Context, img Image, refs []string, path string) err
 
 // WriteArchive writes to w what WriteLayout writes to a file that ends in .tar.
 func WriteArchive(ctx context.Context, img Image, refs []string, w io.Writer) error {
-	files, err := layoutFiles(ctx, img, refs)
+	files, err := layoutFiles(ctx, []Named{{img, refs}})
 	if err == nil {
 		err = writeTar(ctx, files, w)
 	}
@@ -97,61 +93,12 @@ func blobName(d digest.Digest) string {
 	return path.Join("blobs", d.Algorithm().String(), d.Encoded())
 }
 
-// layoutFiles lists the files of the layout, sorted by name.
-func layoutFiles(ctx context.Context, img Image, refs []string) ([]file, error) {
-	m, err := readManifest(ctx, img)
-	if err != nil {
-		return nil, err
-	}
-	var parsed ocispec.Manifest
-	if err := json.Unmarshal(m.raw, &parsed); err != nil {
-		return nil, fmt.Errorf("reading manifest %q: %w: build the image again", img.Desc.Digest, err)
-	}
-	files := []file{{name: ocispec.ImageLayoutFile, text: []byte(`{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion + `"}`)}}
-	desc := ocispec.Descriptor{MediaType: img.Desc.MediaType, Digest: img.Desc.Digest, Size: img.Desc.Size}
-	for _, b := range append(m.blobs, desc) {
-		files = append(files, file{name: blobName(b.Digest), blob: b, from: img.Provider})
-	}
-	desc.Platform = platformOf(img.Provider, parsed.Config)
-	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
-	list := []dockerImage{{Config: blobName(parsed.Config.Digest), RepoTags: []string{}}}
-	for _, l := range parsed.Layers {
-		list[0].Layers = append(list[0].Layers, blobName(l.Digest))
-	}
-	for _, ref := range refs {
-		_, plain := cutScheme(ref)
-		named, err := names.ParseNormalizedNamed(plain)
-		if err != nil {
-			return nil, fmt.Errorf("reading image name %q: %w: write REPOSITORY:TAG in lower case", ref, err)
-		}
-		tagged, ok := names.TagNameOnly(named).(names.NamedTagged)
-		if !ok {
-			return nil, fmt.Errorf("reading image name %q: it has no tag: write REPOSITORY:TAG", ref)
-		}
-		entry := desc
-		entry.Annotations = map[string]string{annotationImage: tagged.String(), ocispec.AnnotationRefName: tagged.Tag()}
-		index.Manifests = append(index.Manifests, entry)
-		list[0].RepoTags = append(list[0].RepoTags, names.FamiliarString(tagged))
-	}
-	if len(refs) == 0 {
-		index.Manifests = append(index.Manifests, desc)
-	}
-	for name, v := range map[string]any{ocispec.ImageIndexFile: index, dockerManifest: list} {
-		text, err := json.Marshal(v)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, file{name: name, text: text})
-	}
-	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.name, b.name) })
-	return files, nil
-}
-
 // writeArchive writes a tar file aside and renames it.
 func writeArchive(ctx context.Context, files []file, name string) error {
 	return aside(name, func(w io.Writer) error { return writeTar(ctx, files, w) })
 }
 
+// writeTar writes files as the members of an archive.
 func writeTar(ctx context.Context, files []file, w io.Writer) error {
 	tw := tar.NewWriter(w)
 	for _, dir := range []string{"blobs/", "blobs/sha256/"} {

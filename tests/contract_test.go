@@ -28,6 +28,11 @@ type contract struct {
 }
 
 var contracts = map[string]contract{
+	"pause": {
+		config: ocispec.ImageConfig{Entrypoint: []string{"/pause"}, User: "65535:65535", Env: []string{"PATH"}},
+		layers: 1,
+		files:  []string{"755 0:0 /pause"},
+	},
 	"nginx": {
 		config: ocispec.ImageConfig{
 			Entrypoint: []string{"/docker-entrypoint.sh"}, Cmd: []string{"nginx", "-g", "daemon off;"},
@@ -132,8 +137,8 @@ func compareConfig(t *testing.T, got, want ocispec.ImageConfig) {
 	if !maps.Equal(got.ExposedPorts, want.ExposedPorts) || got.StopSignal != want.StopSignal || got.WorkingDir != want.WorkingDir {
 		t.Errorf("ports %v, stop signal %q, working directory %q", got.ExposedPorts, got.StopSignal, got.WorkingDir)
 	}
-	if got.User != "" || len(got.Volumes) > 0 || len(got.Labels) > 0 {
-		t.Errorf("user %q, volumes %v, labels %v, want none", got.User, got.Volumes, got.Labels)
+	if got.User != want.User || len(got.Volumes) > 0 || len(got.Labels) > 0 {
+		t.Errorf("user %q, want %q; volumes %v, labels %v, want none", got.User, want.User, got.Volumes, got.Labels)
 	}
 }
 

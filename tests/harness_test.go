@@ -85,7 +85,7 @@ func downloads(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(rig.Work, "seed")
 	seedOnce.Do(func() {
-		r := run(context.Background(), nil, "fetch", "nginx", "redis", "busybox", "--state-dir", dir)
+		r := run(context.Background(), nil, "fetch", "nginx", "redis", "busybox", "pause", "--state-dir", dir)
 		if r.Code != 0 {
 			seedErr = fmt.Errorf("fetching: exit %d\n%s", r.Code, r.Stderr)
 		}

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// images are the catalogue's images that a line works with: all three in the
-// full run, the quickest to compile in the reduced one.
+// images are the catalogue's images that a line works with: all in the full
+// run, the quickest to compile in the reduced one.
 func images() []string {
 	if full {
-		return []string{"nginx", "redis", "busybox"}
+		return []string{"nginx", "redis", "busybox", "pause"}
 	}
-	return []string{"nginx"}
+	return []string{"nginx", "pause"}
 }
 
 // TestLineC: nothing changed; a second run uploads nothing, tests nothing and is quick.
@@ -40,7 +40,7 @@ func TestLineC(t *testing.T) {
 		}
 	}
 	figure(t, "C", fmt.Sprintf("%d blobs uploaded by the second run of %d images", blobs, len(rep.Results)), "0", blobs == 0, false)
-	figure(t, "C", fmt.Sprintf("%.2f s wall for %d images", r.Took.Seconds(), len(rep.Results)), "1.5 s for three", r.Took < 1500*time.Millisecond, true)
+	figure(t, "C", fmt.Sprintf("%.2f s wall for %d images", r.Took.Seconds(), len(rep.Results)), "1.5 s", r.Took < 1500*time.Millisecond, true)
 }
 
 // exportRecipe writes a recipe of the catalogue, its files and the lock into a directory.

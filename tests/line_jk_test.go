@@ -11,11 +11,12 @@ import (
 	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
-// sizes are the compressed sizes of the official riscv64 images, in bytes.
-var sizes = map[string]int64{"nginx": 61_100_000, "redis": 42_400_000, "busybox": 1_960_000}
+// sizes are the compressed sizes of the official riscv64 images, in bytes;
+// where there is none, what ours may have.
+var sizes = map[string]int64{"nginx": 61_100_000, "redis": 42_400_000, "busybox": 1_960_000, "pause": 400_000}
 
 // targets are what the images are meant to reach.
-var targets = map[string]int64{"nginx": 30_000_000, "redis": 30_000_000, "busybox": 1_960_000}
+var targets = map[string]int64{"nginx": 30_000_000, "redis": 30_000_000, "busybox": 1_960_000, "pause": 300_000}
 
 // TestLineJ: compressed sizes.
 func TestLineJ(t *testing.T) {

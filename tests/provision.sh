@@ -48,6 +48,8 @@ test)
 	want ip iproute2
 	want mkfs.ext4 e2fsprogs
 	want nsenter util-linux
+	want mmdebstrap mmdebstrap # containerd of other releases
+	want patchelf patchelf     # that it runs on the libc of this one
 	;;
 *)
 	say "there is no level \"$level\": use demo or test"

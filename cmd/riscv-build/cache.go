@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -18,13 +15,13 @@ func cacheCommand() *cli.Command {
 	return &cli.Command{
 		Name: "cache", Usage: "show or shrink what the state directory holds",
 		Subcommands: []*cli.Command{
-			{Name: "du", Usage: "show what takes how much space", Flags: stateFlags(), Action: cacheUsage},
+			{Name: "du", Usage: "show what takes how much space", Flags: flags(stateFlags(), containerdFlags()), Action: cacheUsage},
 			{
 				Name: "prune", Usage: "delete what can be fetched or built again",
-				Flags: append(stateFlags(),
+				Flags: flags(stateFlags(), containerdFlags(), []cli.Flag{
 					&cli.StringFlag{Name: "keep", Usage: "keep what was used last, up to `SIZE` of downloads and images and as much of the build cache"},
 					&cli.DurationFlag{Name: "older-than", Usage: "delete only downloads and images that were not used for `TIME`, such as 720h"},
-				),
+				}),
 				Action: cachePrune,
 			},
 		},
@@ -50,16 +47,14 @@ func cacheUsage(c *cli.Context) error {
 			}
 			fmt.Fprintf(c.App.Writer, "%-22s %12s  %6d blobs  used %s\n", name, megabytes(g.Bytes), g.Blobs, g.LastUsed.Format(time.DateOnly))
 		}
-		cache, err := s.buildCache(c)
-		if err != nil || cache == nil {
-			return err
-		}
-		usage, err := cache.DiskUsage(c.Context)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(c.App.Writer, "%-22s %12s  %6d records\n", "build cache", megabytes(usage.Total), len(usage.Records))
-		return nil
+		return s.eachCache(c, func(cache engine.Cache) error {
+			usage, err := cache.DiskUsage(c.Context)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.App.Writer, "%-22s %12s  %6d records\n", "build cache", megabytes(usage.Total), len(usage.Records))
+			return nil
+		})
 	})
 }
 
@@ -83,30 +78,12 @@ func cachePrune(c *cli.Context) error {
 		if c.IsSet("older-than") && !c.IsSet("keep") {
 			return nil // the build cache counts by size only
 		}
-		cache, err := s.buildCache(c)
-		if err != nil || cache == nil {
+		return s.eachCache(c, func(cache engine.Cache) error {
+			freed, err := cache.Prune(c.Context, keep)
+			if err == nil {
+				fmt.Fprintf(c.App.Writer, "build cache shrunk by %s\n", megabytes(freed))
+			}
 			return err
-		}
-		freed, err := cache.Prune(c.Context, keep)
-		if err == nil {
-			fmt.Fprintf(c.App.Writer, "build cache shrunk by %s\n", megabytes(freed))
-		}
-		return err
+		})
 	})
-}
-
-// buildCache opens the engine's cache; nil if no build ever made one.
-func (s *session) buildCache(c *cli.Context) (engine.Cache, error) {
-	if _, err := os.Stat(filepath.Join(s.stateDir, "buildkit")); errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	e, err := s.engine.open(c.Context)
-	if err != nil {
-		return nil, err
-	}
-	cache, ok := e.(engine.Cache)
-	if !ok {
-		return nil, nil
-	}
-	return cache, nil
 }

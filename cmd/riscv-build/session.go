@@ -14,12 +14,7 @@ import (
 	"github.com/riscv-build/riscv-build/builder/engine/embedded"
 	"github.com/riscv-build/riscv-build/builder/engine/statelock"
 	"github.com/riscv-build/riscv-build/builder/fetch"
-	"github.com/riscv-build/riscv-build/cmd/riscv-build/config"
 )
-
-// defaultCacheLimit is what the build cache may hold without configuration:
-// room for the three images of the catalogue on a board's SD card.
-const defaultCacheLimit = 6e9
 
 // session is a run that uses the state directory, alone.
 type session struct {
@@ -27,6 +22,7 @@ type session struct {
 	builder *builder.Builder
 	engine  *lazyEngine
 	lock    *statelock.Lock
+	limit   int64 // bytes, of the build cache and of the rest together
 }
 
 // openSession locks the state directory and makes a builder in it. Nothing is
@@ -58,19 +54,15 @@ func (s *session) configure(c *cli.Context) (builder.Config, error) {
 	if c.Int("jobs") < 0 {
 		return builder.Config{}, usagef("reading --jobs %d: give a number of at least 1, or 0 to choose by processors and memory", c.Int("jobs"))
 	}
-	limit, err := config.Size(s.config.CacheLimit)
-	if err != nil {
-		return builder.Config{}, usageError{err}
+	var err error
+	if s.limit, err = cacheLimit(c.String("cache-limit"), s.place); err != nil {
+		return builder.Config{}, err
 	}
 	mirrors, err := s.mirrors(c, s.display.Verbose)
 	if err != nil {
 		return builder.Config{}, err
 	}
-	s.engine = &lazyEngine{options: embedded.Options{
-		Root:    filepath.Join(s.stateDir, "buildkit"),
-		GCLimit: cmp.Or(limit, defaultCacheLimit),
-		Notice:  s.display.Notice,
-	}}
+	s.engine = &lazyEngine{choose: func() (embedded.Options, error) { return s.chooseEngine(c) }}
 	return builder.Config{
 		StateDir: s.stateDir,
 		Mirrors:  mirrors,
@@ -88,7 +80,11 @@ func (s *session) configure(c *cli.Context) (builder.Config, error) {
 // close ends what the session started and lets the next run in.
 func (s *session) close() error {
 	s.display.Flush()
-	return errors.Join(s.engine.close(), s.lock.Release())
+	used, err := s.engine.close()
+	if used {
+		err = errors.Join(err, s.shrink())
+	}
+	return errors.Join(err, s.lock.Release())
 }
 
 // with runs f in a session.
@@ -103,9 +99,9 @@ func with(c *cli.Context, f func(*session) error) (err error) {
 
 // lazyEngine opens the embedded engine when it is first asked for.
 type lazyEngine struct {
-	options embedded.Options
-	mu      sync.Mutex
-	engine  engine.Engine
+	choose func() (embedded.Options, error)
+	mu     sync.Mutex
+	engine engine.Engine
 }
 
 func (l *lazyEngine) open(ctx context.Context) (engine.Engine, error) {
@@ -114,20 +110,25 @@ func (l *lazyEngine) open(ctx context.Context) (engine.Engine, error) {
 	if l.engine != nil {
 		return l.engine, nil
 	}
-	e, err := embedded.Open(ctx, l.options)
+	options, err := l.choose()
+	if err != nil {
+		return nil, err
+	}
+	e, err := embedded.Open(ctx, options)
 	if err == nil {
 		l.engine = e
 	}
 	return e, err
 }
 
-func (l *lazyEngine) close() error {
+// close closes the engine, and tells whether there was one.
+func (l *lazyEngine) close() (used bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.engine == nil {
-		return nil
+		return false, nil
 	}
-	return l.engine.Close()
+	return true, l.engine.Close()
 }
 
 // emulator names what runs riscv64 code on this machine, found out once.

@@ -34,9 +34,13 @@ func (e *Engine) DiskUsage(ctx context.Context) (engine.Usage, error) {
 	return usage, nil
 }
 
-// Prune deletes what was longest unused until at most keep bytes are left, 0 deleting everything.
+// Prune deletes what was longest unused until at most keep bytes are left, 0
+// deleting everything: what is then left of the engine goes when it closes.
 func (e *Engine) Prune(ctx context.Context, keep int64) (int64, error) {
 	e.settle(ctx)
+	if keep == 0 {
+		e.emptied.Store(true)
+	}
 	opts := []client.PruneOption{client.PruneAll}
 	if keep > 0 {
 		opts = append(opts, client.WithKeepOpt(0, 0, keep, 0))

@@ -43,12 +43,12 @@ type daemon struct {
 	cancel     context.CancelFunc // ends what the server's methods do
 }
 
-func startDaemon(ctx context.Context, opts Options) (*daemon, error) {
+func startDaemon(ctx context.Context, opts Options, b backend) (*daemon, error) {
 	liftLogSpeed()
 	// The daemon outlives the call that starts it.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	executor := newLocalExecutor()
-	w, err := newWorker(life, opts, executor)
+	w, err := newWorker(life, opts, b, executor)
 	if err != nil {
 		cancel()
 		return nil, err

@@ -16,6 +16,19 @@ import (
 // brokenSuffix makes the name of the directory that a damaged root is moved to.
 const brokenSuffix = ".broken"
 
+// unusable tells why nothing of what lies in the root can be used, or nil.
+func (e *Engine) unusable(crash crashKind) (why, err error) {
+	root := e.opts.Root
+	if why := damage(root, crash); why != nil {
+		return why, nil
+	}
+	foreign, err := e.backend.foreign(root)
+	if err != nil || foreign == "" {
+		return nil, err
+	}
+	return errors.New(foreign), nil
+}
+
 // damage tells what is wrong with the engine's root, or nil. After a power
 // loss the whole root counts as damaged: snapshots are not synced, so a
 // database may well name files whose content never reached the disk, and a

@@ -3,30 +3,25 @@
 package embedded
 
 import (
+	"context"
 	"fmt"
 	"os"
-	"os/exec"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/moby/sys/mountinfo"
 	"github.com/riscv-build/riscv-build/builder/engine"
 )
 
-const runcName = "runc"
-
 // checkEnvironment says what the machine lacks, before BuildKit fails in words for its own operators.
-func checkEnvironment() error {
+func checkEnvironment(ctx context.Context, b backend) error {
 	if uid := os.Geteuid(); uid != 0 {
 		return &engine.EnvironmentError{
 			What: fmt.Sprintf("the embedded engine mounts and starts containers, which user %d may not", uid),
 			Do:   "run it as root (sudo)",
 		}
 	}
-	if _, err := exec.LookPath(runcName); err != nil {
-		return &engine.EnvironmentError{
-			What: "the program runc is not installed",
-			Do:   "install the package runc (`apt-get install runc`)",
-		}
+	if err := b.check(ctx); err != nil {
+		return err
 	}
 	groups, err := cgroupMounts()
 	if err != nil {

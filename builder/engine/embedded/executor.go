@@ -5,9 +5,13 @@ package embedded
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"sync"
+	"time"
+
+	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 
 	"github.com/moby/buildkit/executor"
 	resources "github.com/moby/buildkit/executor/resources/types"
@@ -19,6 +23,9 @@ import (
 // names its streams to the executor. The process itself does not see it.
 const streamsVariable = "RISCV_BUILD_STREAMS="
 
+// startFailure is what runc says of a program that it cannot start.
+const startFailure = "unable to start container process: "
+
 // streams are the standard streams of a process.
 type streams struct {
 	stdin          io.ReadCloser // nil: nothing
@@ -26,12 +33,15 @@ type streams struct {
 }
 
 // localExecutor executes what BuildKit tells it to, with two differences that
-// the gateway's containers need. Their streams lead straight to this process:
+// the gateway's containers need, and one that makes containerd as good as runc:
+// a program that cannot be started is a process that said why and ended. Their streams lead straight to this process:
 // over the gateway, a byte written to the standard input of a process that has
 // just ended breaks the connection to all processes. And a second process that
 // fails does not end its container, because a probe fails until the server is ready.
 type localExecutor struct {
 	executor.Executor
+
+	running sync.WaitGroup // containers
 
 	mu    sync.Mutex
 	known map[string]*streams
@@ -83,8 +93,32 @@ func (l *localExecutor) connect(process *executor.ProcessInfo) {
 
 // Run runs a container.
 func (l *localExecutor) Run(ctx context.Context, id string, root executor.Mount, mounts []executor.Mount, process executor.ProcessInfo, started chan<- struct{}) (resources.Recorder, error) {
+	l.running.Add(1)
+	defer l.running.Done()
 	l.connect(&process)
-	return l.Executor.Run(ctx, id, root, mounts, process, started)
+	recorder, err := l.Executor.Run(ctx, id, root, mounts, process, started)
+	if err != nil && !errors.As(err, new(*gatewaypb.ExitError)) && strings.Contains(err.Error(), startFailure) {
+		if process.Stderr != nil {
+			_, _ = io.WriteString(process.Stderr, err.Error()+"\n") // the status says the same, in fewer words
+		}
+		err = &gatewaypb.ExitError{ExitCode: 1, Err: err}
+	}
+	return recorder, err
+}
+
+// settle waits until every container has ended, and tells whether that was in time.
+func (l *localExecutor) settle(limit time.Duration) bool {
+	ended := make(chan struct{})
+	go func() {
+		l.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return true
+	case <-time.After(limit):
+		return false
+	}
 }
 
 // Exec runs a second process in a container. How it ends is told by what it

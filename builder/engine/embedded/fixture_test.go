@@ -55,7 +55,7 @@ func need(t *testing.T) *fixture {
 func makeFixture() *fixture {
 	f := &fixture{}
 	f.err = func() (err error) {
-		if err := checkEnvironment(); err != nil {
+		if err := checkEnvironment(context.Background(), runcBackend{}); err != nil {
 			return fmt.Errorf("the tests of this package start containers: %w", err)
 		}
 		info, err := Identify(context.Background())

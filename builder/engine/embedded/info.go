@@ -32,12 +32,17 @@ var (
 )
 
 // Info tells what the engine is.
-func (e *Engine) Info(ctx context.Context) (engine.Info, error) { return Identify(ctx) }
+func (e *Engine) Info(ctx context.Context) (engine.Info, error) {
+	info, err := Identify(ctx)
+	info.Worker = e.backend.info()
+	return info, err
+}
 
-// Identify tells what an engine on this machine is, without starting one. An
+// Identify tells what an engine on this machine is, without starting one; its
+// worker is not known then. An
 // empty Emulator means that riscv64 programs do not run here.
 func Identify(ctx context.Context) (engine.Info, error) {
-	info := engine.Info{Name: "embedded", Worker: "runc", Platform: platforms.Normalize(platforms.DefaultSpec())}
+	info := engine.Info{Name: "embedded", Platform: platforms.Normalize(platforms.DefaultSpec())}
 	if runtime.GOARCH == target.Architecture {
 		release, err := kernelRelease()
 		if err != nil {

@@ -22,10 +22,13 @@ import (
 
 // Engine is BuildKit in this process. Its methods may be called concurrently.
 type Engine struct {
-	opts   Options
-	lock   *statelock.Lock
-	daemon *daemon
-	used   atomic.Bool // something was solved or run: the cache may have grown
+	opts    Options
+	backend backend
+	lock    *statelock.Lock
+	daemon  *daemon
+	used    atomic.Bool // something was solved or run: the cache may have grown
+	emptied atomic.Bool // nothing of the cache is to stay
+	broken  atomic.Bool // containers may be left, as when their containerd went away
 
 	restoreTemp func()
 
@@ -49,8 +52,9 @@ func Open(ctx context.Context, opts Options) (engine.Engine, error) {
 		return nil, err
 	}
 	opts.Root = root
-	if err := checkEnvironment(); err != nil {
-		return nil, err
+	b := newBackend(opts)
+	if err := checkEnvironment(ctx, b); err != nil {
+		return nil, errors.Join(err, b.close())
 	}
 	quietLogs(opts.Debug)
 	// Containers inherit it, and so do directories that unpacking makes: what a
@@ -62,11 +66,11 @@ func Open(ctx context.Context, opts Options) (engine.Engine, error) {
 		opts.notice("waiting for the engine in %s, which %s uses", root, h)
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, b.close())
 	}
-	e := &Engine{opts: opts, lock: lock}
+	e := &Engine{opts: opts, backend: b, lock: lock}
 	if err := e.start(ctx); err != nil {
-		return nil, errors.Join(err, lock.Release())
+		return nil, errors.Join(err, b.close(), lock.Release())
 	}
 	return e, nil
 }
@@ -93,21 +97,8 @@ func prepareRoot(root string) (string, error) {
 
 func (e *Engine) start(ctx context.Context) error {
 	root := e.opts.Root
-	trimBroken(root)
-	crash, err := readMark(root)
-	if err != nil {
+	if err := e.clear(ctx); err != nil {
 		return err
-	}
-	if crash != notCrashed {
-		if err := recoverRoot(ctx, root, e.opts.notice); err != nil {
-			return fmt.Errorf("clearing what a killed build left in %q: %w: reboot, or remove the directory by hand when nothing is mounted below it", root, err)
-		}
-	}
-	if why := damage(root, crash); why != nil {
-		e.opts.notice("the build cache in %s is damaged (%v): starting with an empty one; its databases are kept in %s", root, why, root+brokenSuffix)
-		if err := setAside(root); err != nil {
-			return err
-		}
 	}
 	if err := os.MkdirAll(filepath.Join(root, tempDir), 0o711); err != nil {
 		return fmt.Errorf("making engine directory %q: %w: choose a writable one with --state-dir", root, err)
@@ -118,13 +109,37 @@ func (e *Engine) start(ctx context.Context) error {
 	// BuildKit mounts in the temporary directory and offers no other place.
 	// Below the root, recovery finds those mounts.
 	e.restoreTemp = setTemp(filepath.Join(root, tempDir))
-	d, err := startDaemon(ctx, e.opts)
+	d, err := startDaemon(ctx, e.opts, e.backend)
 	if err != nil {
 		e.restoreTemp()
 		return asSpaceError(root, fmt.Errorf("starting the embedded engine in %q: %w", root, err))
 	}
 	e.daemon = d
 	return nil
+}
+
+// clear takes away what an engine before left that ended otherwise than by Close.
+func (e *Engine) clear(ctx context.Context) error {
+	root := e.opts.Root
+	trimBroken(root)
+	crash, err := readMark(root)
+	if err != nil {
+		return err
+	}
+	if crash != notCrashed {
+		if err := e.recoverRoot(ctx); err != nil {
+			return fmt.Errorf("clearing what a killed build left in %q: %w: reboot, or remove the directory by hand when nothing is mounted below it", root, err)
+		}
+	}
+	why, err := e.unusable(crash)
+	if err != nil || why == nil {
+		return err
+	}
+	e.opts.notice("the build cache in %s is of no use (%v): starting with an empty one; its databases are kept in %s", root, why, root+brokenSuffix)
+	if err := setAside(root); err != nil {
+		return err
+	}
+	return e.backend.empty(ctx, root)
 }
 
 // setTemp sets the process's temporary directory and gives back how to undo it.
@@ -147,18 +162,43 @@ func setTemp(dir string) (undo func()) {
 // Close collects garbage down to the limit, stops the engine and gives the lock back.
 func (e *Engine) Close() error {
 	e.closing.Do(func() {
-		if e.used.Load() {
+		if e.used.Load() && !e.broken.Load() {
 			e.collect()
 		}
+		// BuildKit answers for a cancelled build before its containers have ended.
+		ended := e.daemon.executor.settle(stopGrace)
 		err := e.daemon.stop()
 		e.restoreTemp()
+		if !ended {
+			e.broken.Store(true)
+		}
 		if err == nil {
 			removeCgroups(e.opts.Root)
-			err = removeMark(e.opts.Root)
+			err = e.finish()
 		}
-		e.closeErr = errors.Join(err, e.lock.Release())
+		e.closeErr = errors.Join(err, e.backend.close(), e.lock.Release())
 	})
 	return e.closeErr
+}
+
+// finish says in the root that the engine has ended as it should, or removes
+// the root when nothing of it is to stay.
+func (e *Engine) finish() error {
+	switch {
+	case e.broken.Load():
+		return nil // with the mark still there, the next start clears the rest
+	case !e.emptied.Load():
+		return removeMark(e.opts.Root)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), collectTime)
+	defer cancel()
+	if err := e.backend.empty(ctx, e.opts.Root); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(e.opts.Root); err != nil {
+		return fmt.Errorf("removing the build cache %q: %w: remove it by hand", e.opts.Root, err)
+	}
+	return nil
 }
 
 // quietLogs sends what BuildKit and containerd log, which is meant for the

@@ -1,7 +1,9 @@
 // Package embedded is the engine that runs BuildKit inside this process: its
-// solver and its runc worker, reached by BuildKit's own client over a pipe in
-// memory, so that nothing has to be installed but runc. It knows nothing of
-// recipes. It works on Linux as root; elsewhere Open says so.
+// solver and a worker, reached by BuildKit's own client over a pipe in memory.
+// The worker runs containers with runc, and keeps all below its directory, or it
+// uses a containerd that is there anyway, as on every node of Kubernetes: its
+// content store, snapshotter and runtime. It knows nothing of recipes. It works
+// on Linux as root; elsewhere Open says so.
 //
 // Graphs that it solves have no network, whatever network mode they ask for.
 package embedded
@@ -10,9 +12,12 @@ import "io"
 
 // Options tell Open where and how an engine works.
 type Options struct {
-	Root    string    // directory for the engine's cache; only a cache, made when missing
-	GCLimit int64     // bytes the cache may hold when the engine closes; 0: no limit
-	Debug   io.Writer // what BuildKit and containerd log; nil: nothing
+	Root    string // directory for the engine's cache; only a cache, made when missing
+	GCLimit int64  // bytes the cache may hold when the engine closes; 0: no limit
+	// Containerd is the path of the socket of the containerd to use; empty: runc.
+	// An engine keeps a namespace of its own there, named after Root.
+	Containerd string
+	Debug      io.Writer // what BuildKit and containerd log; nil: nothing
 	// Notice is told, in one line each, what the user should know: somebody
 	// else uses Root, the remains of a crash were cleared. nil: nobody is told.
 	Notice func(format string, args ...any)

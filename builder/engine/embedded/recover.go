@@ -5,11 +5,9 @@ package embedded
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,8 +19,9 @@ import (
 // recoverRoot clears what an engine that was killed left behind: containers,
 // their cgroups, mounts and half-made directories. The caller holds the root's
 // lock, so nothing that is found can be in use. The databases mend themselves.
-func recoverRoot(ctx context.Context, root string, notice func(string, ...any)) error {
-	containers, err := deleteContainers(ctx, root)
+func (e *Engine) recoverRoot(ctx context.Context) error {
+	root := e.opts.Root
+	containers, err := e.backend.endContainers(ctx, root)
 	if err != nil {
 		return err
 	}
@@ -45,42 +44,9 @@ func recoverRoot(ctx context.Context, root string, notice func(string, ...any)) 
 		}
 	}
 	if containers+mounts > 0 {
-		notice("cleared what a killed build left behind: %d containers, %d mounts", containers, mounts)
+		e.opts.notice("cleared what a killed build left behind: %d containers, %d mounts", containers, mounts)
 	}
 	return nil
-}
-
-// runcContainer is what recovery reads of `runc list`.
-type runcContainer struct {
-	ID     string `json:"id"`
-	Bundle string `json:"bundle"`
-}
-
-// deleteContainers ends those containers of runc that have their bundle below root. BuildKit
-// keeps them in runc's default place, where other users of runc have theirs.
-func deleteContainers(ctx context.Context, root string) (int, error) {
-	list := exec.CommandContext(ctx, runcName, "list", "--format", "json")
-	var complaint strings.Builder
-	list.Stderr = &complaint
-	out, err := list.Output()
-	if err != nil {
-		return 0, fmt.Errorf("listing runc's containers: %w: %s", err, strings.TrimSpace(complaint.String()))
-	}
-	var all []runcContainer
-	if err := json.Unmarshal(out, &all); err != nil {
-		return 0, fmt.Errorf("reading runc's list of containers: %w", err)
-	}
-	n := 0
-	for _, c := range all {
-		if !below(root, c.Bundle) {
-			continue
-		}
-		if out, err := exec.CommandContext(ctx, runcName, "delete", "--force", c.ID).CombinedOutput(); err != nil {
-			return n, fmt.Errorf("deleting container %q: %w: %s", c.ID, err, strings.TrimSpace(string(out)))
-		}
-		n++
-	}
-	return n, nil
 }
 
 // below tells whether path lies in the directory root.

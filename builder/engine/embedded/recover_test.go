@@ -21,9 +21,10 @@ import (
 )
 
 const (
-	childRoot  = "ENGINE_TEST_ROOT"  // makes the test binary a process that builds and is killed
-	childGraph = "ENGINE_TEST_GRAPH" // file with the graph it solves
-	childStore = "ENGINE_TEST_STORE" // directory of the content store
+	childRoot   = "ENGINE_TEST_ROOT"       // makes the test binary a process that builds and is killed
+	childGraph  = "ENGINE_TEST_GRAPH"      // file with the graph it solves
+	childStore  = "ENGINE_TEST_STORE"      // directory of the content store
+	childSocket = "ENGINE_TEST_CONTAINERD" // the containerd that it uses, or empty
 )
 
 func TestMain(m *testing.M) {
@@ -33,12 +34,13 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	shared().remove()
+	ownServer().remove()
 	os.Exit(code)
 }
 
 // child opens an engine, says so, and solves a graph.
 func child(root string) error {
-	e, err := Open(context.Background(), Options{Root: root})
+	e, err := Open(context.Background(), Options{Root: root, Containerd: os.Getenv(childSocket)})
 	if err != nil {
 		return err
 	}
@@ -55,7 +57,7 @@ func child(root string) error {
 }
 
 // startChild starts a process that solves graph in root, and returns when its engine is open.
-func startChild(t *testing.T, root string, graph []byte) *exec.Cmd {
+func startChild(t *testing.T, w Options, graph []byte) *exec.Cmd {
 	t.Helper()
 	f := need(t)
 	file := filepath.Join(t.TempDir(), "graph")
@@ -63,7 +65,7 @@ func startChild(t *testing.T, root string, graph []byte) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childRoot+"="+root, childGraph+"="+file, childStore+"="+filepath.Join(f.dir, "content"))
+	cmd.Env = append(os.Environ(), childRoot+"="+w.Root, childSocket+"="+w.Containerd, childGraph+"="+file, childStore+"="+filepath.Join(f.dir, "content"))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -82,7 +84,8 @@ func startChild(t *testing.T, root string, graph []byte) *exec.Cmd {
 	return cmd
 }
 
-// containersBelow lists runc's containers with their bundle below root.
+// containersBelow lists runc's containers with their bundle below root, and
+// those of the tests' containerd in root's namespace.
 func containersBelow(t *testing.T, root string) (ids []string) {
 	t.Helper()
 	out, err := exec.Command(runcName, "list", "--format", "json").Output()
@@ -98,7 +101,7 @@ func containersBelow(t *testing.T, root string) (ids []string) {
 			ids = append(ids, c.ID)
 		}
 	}
-	return ids
+	return append(ids, ownServer().tasks(t, containerdNamespace(root))...)
 }
 
 // assertNothingLeft looks for containers, mounts and running processes of an engine's root.
@@ -125,14 +128,14 @@ func assertNothingLeft(t *testing.T, root string) {
 	}
 }
 
-func TestRecoveryAfterKill(t *testing.T) {
+func testRecoveryAfterKill(t *testing.T, w Options) {
 	f := need(t)
 	root := filepath.Join(t.TempDir(), "state", "buildkit")
 	slow := f.artifacts(t, llb.Args([]string{"/tool", "sleep"}),
 		llb.AddSecret("/run/jobs", llb.SecretID("jobs")),
 		llb.AddMount("/cache", llb.Scratch(), llb.AsPersistentCacheDir("cache", llb.CacheMountShared)))
 	for _, after := range []time.Duration{0, 150 * time.Millisecond, 0} {
-		cmd := startChild(t, root, slow)
+		cmd := startChild(t, Options{Root: root, Containerd: w.Containerd}, slow)
 		if after == 0 {
 			waitFor(t, func() bool { return len(containersBelow(t, root)) > 0 })
 		}
@@ -143,7 +146,7 @@ func TestRecoveryAfterKill(t *testing.T) {
 		_ = cmd.Wait() // killed
 		var said []string
 		start := time.Now()
-		e, err := Open(context.Background(), Options{Root: root, Notice: func(format string, args ...any) {
+		e, err := Open(context.Background(), Options{Containerd: w.Containerd, Root: root, Notice: func(format string, args ...any) {
 			said = append(said, fmt.Sprintf(format, args...))
 		}})
 		if err != nil {
@@ -180,7 +183,7 @@ func waitFor(t *testing.T, ok func() bool) {
 func TestSecondEngineWaits(t *testing.T) {
 	f := need(t)
 	root := filepath.Join(t.TempDir(), "buildkit")
-	cmd := startChild(t, root, f.artifacts(t, llb.Args([]string{"/tool", "sleep"})))
+	cmd := startChild(t, Options{Root: root}, f.artifacts(t, llb.Args([]string{"/tool", "sleep"})))
 	var said []string
 	notice := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
 	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
@@ -263,7 +266,7 @@ func overwrite(t *testing.T, path string) {
 	}
 }
 
-func TestPowerLossStartsEmpty(t *testing.T) {
+func testPowerLossStartsEmpty(t *testing.T, w Options) {
 	need(t)
 	root := filepath.Join(t.TempDir(), "buildkit")
 	if err := os.MkdirAll(root, 0o755); err != nil {
@@ -273,7 +276,7 @@ func TestPowerLossStartsEmpty(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said []string
-	open(t, Options{Root: root, Notice: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }})
+	open(t, Options{Containerd: w.Containerd, Root: root, Notice: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }})
 	if len(said) != 1 || !strings.Contains(said[0], "went down") {
 		t.Errorf("said %q", said)
 	}

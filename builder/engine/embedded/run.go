@@ -60,6 +60,9 @@ func (e *Engine) Run(ctx context.Context, run engine.Run) (*engine.RunResult, er
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("running %q: %w", run.Name, context.Cause(ctx))
 	case err != nil:
+		if lost := e.lost(err); lost != nil {
+			err = lost
+		}
 		return nil, fmt.Errorf("running %q: %w", run.Name, asSpaceError(e.opts.Root, err))
 	}
 	return result, nil
@@ -254,7 +257,7 @@ func exitStatus(err error, stderr []byte) (int, error) {
 		return 0, fmt.Errorf("waiting for the process: %w", exit.Err)
 	}
 	// When runc cannot start the program, it ends with 1 and says why; shells have numbers for that.
-	if code == 1 && bytes.Contains(stderr, []byte("runc run failed: unable to start container process: ")) {
+	if code == 1 && bytes.Contains(stderr, []byte(startFailure)) {
 		if bytes.Contains(stderr, []byte("permission denied")) || bytes.Contains(stderr, []byte("exec format error")) {
 			return notExecutable, nil
 		}

@@ -15,9 +15,9 @@ import (
 	"github.com/riscv-build/riscv-build/builder/engine"
 )
 
-func TestRun(t *testing.T) {
+func testRun(t *testing.T, w Options) {
 	f := need(t)
-	e := open(t, Options{})
+	e := open(t, w)
 	for _, c := range []struct {
 		name           string
 		args           []string
@@ -52,9 +52,9 @@ func TestRun(t *testing.T) {
 	}
 }
 
-func TestRunKeepsTheTailOfOutput(t *testing.T) {
+func testRunKeepsTheTailOfOutput(t *testing.T, w Options) {
 	f := need(t)
-	e := open(t, Options{})
+	e := open(t, w)
 	res, err := e.Run(context.Background(), engine.Run{Name: "flood", Image: f.host, Store: f.store, Args: []string{"/tool", "flood", "200000"}})
 	if err != nil {
 		t.Fatal(err)
@@ -64,18 +64,18 @@ func TestRunKeepsTheTailOfOutput(t *testing.T) {
 	}
 }
 
-func TestRunOfWhatIsNotThere(t *testing.T) {
+func testRunOfWhatIsNotThere(t *testing.T, w Options) {
 	f := need(t)
-	e := open(t, Options{})
+	e := open(t, w)
 	res, err := e.Run(context.Background(), engine.Run{Name: "absent", Image: f.target, Store: f.store, Args: []string{"/absent"}})
 	if err != nil || res.Exit != 127 || !strings.Contains(string(res.Stderr), "/absent") {
 		t.Errorf("got %+v, %v", res, err)
 	}
 }
 
-func TestRunTimesOut(t *testing.T) {
+func testRunTimesOut(t *testing.T, w Options) {
 	f := need(t)
-	e := open(t, Options{})
+	e := open(t, w)
 	for _, mode := range []string{"sleep", "stubborn"} {
 		t.Run(mode, func(t *testing.T) {
 			start := time.Now()
@@ -98,9 +98,9 @@ func TestRunTimesOut(t *testing.T) {
 	}
 }
 
-func TestRunIsCancelled(t *testing.T) {
+func testRunIsCancelled(t *testing.T, w Options) {
 	f := need(t)
-	e := open(t, Options{})
+	e := open(t, w)
 	ctx, cancel := context.WithTimeout(context.Background(), 800*time.Millisecond)
 	defer cancel()
 	start := time.Now()
@@ -126,9 +126,9 @@ func askServer(_ context.Context, stdin io.WriteCloser, stdout io.Reader) (bool,
 	return answer == "you said hello\n", nil
 }
 
-func TestProbe(t *testing.T) {
+func testProbe(t *testing.T, w Options) {
 	f := need(t)
-	e := open(t, Options{})
+	e := open(t, w)
 	for _, c := range []struct {
 		name           string
 		delay, address string
@@ -156,9 +156,9 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-func TestProbeOfAServerThatEnds(t *testing.T) {
+func testProbeOfAServerThatEnds(t *testing.T, w Options) {
 	f := need(t)
-	e := open(t, Options{})
+	e := open(t, w)
 	res, err := e.Run(context.Background(), engine.Run{
 		Name: "ends", Image: f.target, Store: f.store, Args: []string{"/tool", "exit", "4"}, Timeout: 10 * time.Second,
 		Probe: &engine.Probe{Mount: f.host, MountPath: "/.probe", Args: []string{"/.probe/tool", "connect", "127.0.0.1:80"}, Attempt: askServer},
@@ -172,9 +172,9 @@ func TestProbeOfAServerThatEnds(t *testing.T) {
 }
 
 // A probe whose process ends at once must not disturb the main process, whatever is written to it.
-func TestProbeThatEndsAtOnce(t *testing.T) {
+func testProbeThatEndsAtOnce(t *testing.T, w Options) {
 	f := need(t)
-	e := open(t, Options{})
+	e := open(t, w)
 	attempts := 0
 	res, err := e.Run(context.Background(), engine.Run{
 		Name: "ends", Image: f.target, Store: f.store, Args: []string{"/tool", "stubborn"}, Timeout: 10 * time.Second,

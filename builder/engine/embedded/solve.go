@@ -143,6 +143,9 @@ func (e *Engine) explain(ctx context.Context, name string, err error, watch *wat
 	if ctx.Err() != nil {
 		return fmt.Errorf("building %q: %w", name, context.Cause(ctx))
 	}
+	if lost := e.lost(err); lost != nil {
+		return fmt.Errorf("building %q: %w", name, lost)
+	}
 	failed := watch.execError(err)
 	if failed != nil {
 		err = failed
@@ -154,4 +157,13 @@ func (e *Engine) explain(ctx context.Context, name string, err error, watch *wat
 		return fmt.Errorf("building %q: %w", name, failed)
 	}
 	return fmt.Errorf("solving the graph of %q: %w: if it stays, run it with --debug or clear the cache with `riscv-build cache prune`", name, err)
+}
+
+// lost tells whether the backend has gone, and remembers it.
+func (e *Engine) lost(err error) error {
+	lost := e.backend.lost(err)
+	if lost != nil {
+		e.broken.Store(true)
+	}
+	return lost
 }

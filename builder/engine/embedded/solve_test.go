@@ -55,13 +55,13 @@ func readFile(t *testing.T, path string, into any) {
 	}
 }
 
-func TestSolveGivesTheSameLayout(t *testing.T) {
+func testSolveGivesTheSameLayout(t *testing.T, w Options) {
 	f := need(t)
 	graph := f.artifacts(t, llb.Args([]string{"/tool", "write", "/out/file", "content"}))
 	var first string
 	for range 2 {
 		dir := t.TempDir()
-		e := open(t, Options{})
+		e := open(t, w)
 		j := job(f, graph)
 		j.Output = dir
 		if err := e.Solve(context.Background(), j); err != nil {
@@ -109,9 +109,9 @@ func (c *counter) Status(s *client.SolveStatus) {
 	}
 }
 
-func TestSecretsAndCache(t *testing.T) {
+func testSecretsAndCache(t *testing.T, w Options) {
 	f := need(t)
-	e := open(t, Options{})
+	e := open(t, w)
 	graph := f.artifacts(t, llb.Args([]string{"/tool", "copy", "/run/secrets/jobs", "/out/jobs"}), llb.AddSecret("/run/secrets/jobs", llb.SecretID("jobs")))
 	for _, c := range []struct {
 		jobs    string
@@ -143,9 +143,9 @@ func TestSecretsAndCache(t *testing.T) {
 	}
 }
 
-func TestFailingStep(t *testing.T) {
+func testFailingStep(t *testing.T, w Options) {
 	f := need(t)
-	e := open(t, Options{})
+	e := open(t, w)
 	graph := f.artifacts(t, llb.Args([]string{"/tool", "flood", "100000"}), llb.WithCustomName("compiling nginx"))
 	err := e.Solve(context.Background(), job(f, graph))
 	var failed *engine.ExecError
@@ -161,9 +161,9 @@ func TestFailingStep(t *testing.T) {
 	}
 }
 
-func TestStepWithoutProgram(t *testing.T) {
+func testStepWithoutProgram(t *testing.T, w Options) {
 	f := need(t)
-	e := open(t, Options{})
+	e := open(t, w)
 	err := e.Solve(context.Background(), job(f, f.artifacts(t, llb.Args([]string{"/absent"}))))
 	var failed *engine.ExecError
 	if !errors.As(err, &failed) || !strings.Contains(failed.Log, "no such file") {
@@ -171,9 +171,9 @@ func TestStepWithoutProgram(t *testing.T) {
 	}
 }
 
-func TestImageThatIsNotInTheStore(t *testing.T) {
+func testImageThatIsNotInTheStore(t *testing.T, w Options) {
 	f := need(t)
-	e := open(t, Options{})
+	e := open(t, w)
 	st := llb.OCILayout(engine.StoreName+"/absent@sha256:"+strings.Repeat("0", 64), llb.OCIStore("", engine.StoreName))
 	err := e.Solve(context.Background(), job(f, marshal(t, st)))
 	if err == nil || !strings.Contains(err.Error(), "not found") || errors.As(err, new(*engine.ExecError)) {
@@ -181,9 +181,9 @@ func TestImageThatIsNotInTheStore(t *testing.T) {
 	}
 }
 
-func TestNoNetworkInGraphs(t *testing.T) {
+func testNoNetworkInGraphs(t *testing.T, w Options) {
 	f := need(t)
-	e := open(t, Options{})
+	e := open(t, w)
 	// The graph forgets to ask for no network, and still has none.
 	err := e.Solve(context.Background(), job(f, f.artifacts(t, llb.Args([]string{"/tool", "connect", "192.0.2.1:80"}))))
 	if err == nil || !strings.Contains(err.Error(), "network is unreachable") {
@@ -208,16 +208,23 @@ func (r brokenReader) ReadAt(p []byte, off int64) (int, error) {
 	return r.ReaderAt.ReadAt(p, off)
 }
 
-// TestLoadingAfterAFailure: a layer of which a part was loaded is loaded again from its start.
-func TestLoadingAfterAFailure(t *testing.T) {
+// testLoadingAfterAFailure: a layer of which a part was loaded is loaded again from its start.
+func testLoadingAfterAFailure(t *testing.T, w Options) {
 	f := need(t)
-	e := open(t, Options{})
+	if w.Containerd != "" { // one in which no namespace has the layer
+		fresh := startServer()
+		t.Cleanup(fresh.remove)
+		if w.Containerd = fresh.socket; fresh.err != nil {
+			t.Fatal(fresh.err)
+		}
+	}
+	e := open(t, w)
 	j := job(f, f.artifacts(t, llb.Args([]string{"/tool", "write", "/out/file", "x"})))
 	j.Store = brokenStore{f.store}
 	if err := e.Solve(context.Background(), j); err == nil {
 		t.Fatal("half a layer was enough")
 	}
-	if parts, err := filepath.Glob(filepath.Join(e.opts.Root, workerGlob, "content", "ingest", "*", "data")); err != nil || len(parts) == 0 {
+	if parts, err := e.daemon.worker.ContentStore().ListStatuses(context.Background()); err != nil || len(parts) == 0 {
 		t.Fatalf("the failure left no part of a layer behind, %v: the test shows nothing", err)
 	}
 	j.Store = f.store
@@ -226,9 +233,9 @@ func TestLoadingAfterAFailure(t *testing.T) {
 	}
 }
 
-func TestSolveIsCancelled(t *testing.T) {
+func testSolveIsCancelled(t *testing.T, w Options) {
 	f := need(t)
-	e := open(t, Options{})
+	e := open(t, w)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	interrupted := errors.New("interrupted")
 	go func() {
@@ -273,11 +280,11 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-func TestCacheStaysUnderItsLimit(t *testing.T) {
+func testCacheStaysUnderItsLimit(t *testing.T, w Options) {
 	f := need(t)
 	root := filepath.Join(t.TempDir(), "buildkit")
 	const limit = 1 << 20 // less than one tool
-	e := open(t, Options{Root: root, GCLimit: limit})
+	e := open(t, Options{Containerd: w.Containerd, Root: root, GCLimit: limit})
 	if err := e.Solve(context.Background(), job(f, f.artifacts(t, llb.Args([]string{"/tool", "write", "/out/file", "x"})))); err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +295,7 @@ func TestCacheStaysUnderItsLimit(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	after, err := open(t, Options{Root: root}).DiskUsage(context.Background())
+	after, err := open(t, Options{Containerd: w.Containerd, Root: root}).DiskUsage(context.Background())
 	if err != nil || after.Total > limit {
 		t.Errorf("%d bytes after closing, %v; limit %d", after.Total, err, limit)
 	}

@@ -1,0 +1,237 @@
+//go:build linux
+
+package embedded
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	introspection "github.com/containerd/containerd/api/services/introspection/v1"
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/diff"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/pkg/gc"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/moby/buildkit/cache/metadata"
+	"github.com/moby/buildkit/executor/containerdexecutor"
+	snapshot "github.com/moby/buildkit/snapshot/containerd"
+	"github.com/moby/buildkit/util/leaseutil"
+	"github.com/moby/buildkit/worker/base"
+	wlabel "github.com/moby/buildkit/worker/label"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/riscv-build/riscv-build/builder/engine"
+)
+
+const (
+	// connectTime is how long a containerd may take to answer. One that a board
+	// has just started takes seconds.
+	connectTime = 15 * time.Second
+	// serverName is the file in a root that names the containerd that has the rest.
+	serverName = "containerd"
+)
+
+// snapshotters are those that a build can use, the better first.
+var snapshotters = []string{"overlayfs", "native"}
+
+// containerdBackend uses a containerd: its content store, its snapshotter, its
+// runtime. All that is kept there lies in a namespace of the root's own, out of
+// the sight of Kubernetes and of other roots; content that other namespaces have
+// is shared, which containerd does by itself.
+type containerdBackend struct {
+	address   string
+	namespace string
+
+	client      *containerd.Client
+	version     string
+	server      string // what tells this containerd's content from another's
+	snapshotter string
+}
+
+func newContainerdBackend(opts Options) *containerdBackend {
+	return &containerdBackend{address: opts.Containerd, namespace: containerdNamespace(opts.Root)}
+}
+
+// containerdNamespace is the namespace of a root.
+func containerdNamespace(root string) string {
+	sum := sha256.Sum256([]byte(root))
+	return "riscv-build-" + hex.EncodeToString(sum[:6])
+}
+
+func (b *containerdBackend) info() string { return "containerd" }
+
+func (b *containerdBackend) close() error {
+	if b.client == nil {
+		return nil
+	}
+	return b.client.Close()
+}
+
+// within is ctx with the root's namespace.
+func (b *containerdBackend) within(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, b.namespace)
+}
+
+func (b *containerdBackend) check(ctx context.Context) error {
+	err := b.connect(ctx)
+	if err == nil || errors.As(err, new(*engine.EnvironmentError)) {
+		return err
+	}
+	return &engine.EnvironmentError{
+		What: fmt.Sprintf("containerd at %q does not answer", b.address),
+		Do:   "start it (`systemctl start containerd`, or k3s), or build without it: --containerd none",
+		Err:  err,
+	}
+}
+
+func (b *containerdBackend) connect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(b.within(ctx), connectTime)
+	defer cancel()
+	var err error
+	b.client, err = containerd.New(b.address, containerd.WithDefaultNamespace(b.namespace), containerd.WithTimeout(connectTime))
+	if err != nil {
+		return err
+	}
+	server, err := b.client.IntrospectionService().Server(ctx)
+	if err != nil {
+		return err
+	}
+	b.server = server.UUID
+	plugins, err := b.client.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1")
+	if err != nil {
+		return err
+	}
+	for _, name := range snapshotters {
+		if slices.ContainsFunc(plugins.Plugins, func(p *introspection.Plugin) bool { return p.ID == name && p.InitErr == nil }) {
+			b.snapshotter = name
+			return nil
+		}
+	}
+	return &engine.EnvironmentError{
+		What: fmt.Sprintf("containerd at %q has none of the snapshotters %s", b.address, strings.Join(snapshotters, ", ")),
+		Do:   "see what it says of them with `ctr plugins ls`, or build without it: --containerd none",
+	}
+}
+
+// goneWords are what the client of a containerd says when its connection has
+// ended. BuildKit hands on no more than the words.
+var goneWords = []string{"error reading from server", "connection error: desc", "transport is closing", "code = Unavailable"}
+
+func (b *containerdBackend) lost(err error) error {
+	if !slices.ContainsFunc(goneWords, func(words string) bool { return strings.Contains(err.Error(), words) }) {
+		return nil
+	}
+	return &engine.EnvironmentError{
+		What: fmt.Sprintf("containerd at %q ended in the middle of the work", b.address),
+		Do:   "see why in its log (`journalctl -u containerd` or `-u k3s`), then start the build again: it goes on from the last finished step",
+		Err:  err,
+	}
+}
+
+// foreign compares the containerd with the one that root was made with: after
+// a reinstallation, or with another socket, nothing that root names is there.
+func (b *containerdBackend) foreign(root string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(root, serverName))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		if made, err := filepath.Glob(filepath.Join(root, workerGlob, "*.db")); err != nil || len(made) > 0 {
+			return "it does not say which containerd it belongs to", err
+		}
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("reading which containerd the build cache belongs to: %w: choose a readable directory with --state-dir", err)
+	case string(text) != b.server+"\n":
+		return fmt.Sprintf("it belongs to another containerd than that at %s", b.address), nil
+	}
+	return "", nil
+}
+
+func (b *containerdBackend) open(ctx context.Context, opts Options) (base.WorkerOpt, error) {
+	dir := filepath.Join(opts.Root, "containerd-"+b.snapshotter)
+	work := filepath.Join(dir, executorDir)
+	if err := os.MkdirAll(work, 0o711); err != nil {
+		return base.WorkerOpt{}, err
+	}
+	if _, err := os.Stat(filepath.Join(opts.Root, serverName)); err != nil {
+		// The first start in this root: what an earlier root of this name left
+		// in the namespace belongs to nobody.
+		if err := b.empty(ctx, opts.Root); err != nil {
+			return base.WorkerOpt{}, err
+		}
+		if err := os.WriteFile(filepath.Join(opts.Root, serverName), []byte(b.server+"\n"), 0o644); err != nil {
+			return base.WorkerOpt{}, err
+		}
+	}
+	md, err := metadata.NewStore(filepath.Join(dir, "metadata_v2.db"))
+	if err != nil {
+		return base.WorkerOpt{}, fmt.Errorf("opening the cache database: %w", err)
+	}
+	content := snapshot.NewContentStore(blobStore{b.client.ContentStore()}, b.namespace)
+	layers := namespacedDiff{b.client.DiffService(), b.namespace}
+	return base.WorkerOpt{
+		Root:          dir,
+		MetadataStore: md,
+		Executor: containerdexecutor.New(containerdexecutor.ExecutorOptions{
+			Client:           b.client,
+			Root:             work,
+			CgroupParent:     cgroupName(opts.Root),
+			NetworkProviders: noNetwork(),
+		}),
+		Snapshotter:    snapshot.NewSnapshotter(b.snapshotter, b.client.SnapshotService(b.snapshotter), b.namespace, nil),
+		ContentStore:   content,
+		Applier:        layers,
+		Differ:         layers,
+		LeaseManager:   leaseutil.WithNamespace(b.client.LeasesService(), b.namespace),
+		GarbageCollect: b.collect,
+		Labels: map[string]string{
+			wlabel.Executor:            "containerd",
+			wlabel.Snapshotter:         b.snapshotter,
+			wlabel.ContainerdUUID:      b.server,
+			wlabel.ContainerdNamespace: b.namespace,
+		},
+	}, nil
+}
+
+// diffService is what containerd offers for layers.
+type diffService interface {
+	diff.Applier
+	diff.Comparer
+}
+
+// namespacedDiff names the namespace to containerd, as BuildKit's wrappers of
+// the other services do. Left alone, calls come with one that BuildKit sets for
+// another purpose.
+type namespacedDiff struct {
+	service   diffService
+	namespace string
+}
+
+// Apply unpacks a layer.
+func (d namespacedDiff) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mount.Mount, opts ...diff.ApplyOpt) (ocispec.Descriptor, error) {
+	return d.service.Apply(namespaces.WithNamespace(ctx, d.namespace), desc, mounts, opts...)
+}
+
+// Compare makes a layer.
+func (d namespacedDiff) Compare(ctx context.Context, lower, upper []mount.Mount, opts ...diff.Opt) (ocispec.Descriptor, error) {
+	return d.service.Compare(namespaces.WithNamespace(ctx, d.namespace), lower, upper, opts...)
+}
+
+// collect has containerd delete what no lease and no image needs, and waits for
+// it: the deletion of a lease can ask for that, nothing else can.
+func (b *containerdBackend) collect(ctx context.Context) (gc.Stats, error) {
+	ctx = b.within(ctx)
+	manager := b.client.LeasesService()
+	l, err := manager.Create(ctx, leases.WithRandomID(), leases.WithExpiration(time.Hour))
+	if err != nil {
+		return nil, err
+	}
+	return nil, manager.Delete(ctx, l, leases.SynchronousDelete)
+}
