@@ -141,6 +141,9 @@ func (s *Containerd) ready(ctx context.Context, records []images.Image) bool {
 // load writes the image, unpacks it and names it last. Until then a lease holds
 // what is there; its end removes what nothing else needs.
 func (s *Containerd) load(ctx context.Context, img pusher.Image, records []images.Image) (err error) {
+	if err := s.sweepLeases(ctx); err != nil {
+		return err // of loads that were killed
+	}
 	leaseCtx, release, err := s.client.WithLease(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime), leases.WithLabel(labelOwner, owner()))
 	if err != nil {
 		return err
