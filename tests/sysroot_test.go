@@ -60,7 +60,7 @@ int main(int argc, char **) {
 
 // TestTargetLibrariesComeFromTheSysroot reads linker maps: libc, start files,
 // libgcc and libstdc++ are the locked riscv64 packages in every mode, never the
-// libraries that lie beside a cross compiler.
+// libraries that lie beside a cross compiler; and so the programs are the same.
 func TestTargetLibrariesComeFromTheSysroot(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "origin.toml")
@@ -90,7 +90,8 @@ func TestTargetLibrariesComeFromTheSysroot(t *testing.T) {
 		}
 	}
 	for name, p := range programs {
-		fmt.Printf("cross and riscv64 compiler make the same %s program: %v (%d and %d bytes)\n", name, p[0] == p[1], len(p[0]), len(p[1]))
+		figure(t, "board B", fmt.Sprintf("cross and riscv64 compiler make the same %s C++ program: %v (%d and %d bytes)", name, p[0] == p[1], len(p[0]), len(p[1])),
+			"byte-equal", p[0] == p[1], false)
 	}
 }
 
