@@ -122,18 +122,20 @@ func (b *containerdBackend) connect(ctx context.Context) error {
 }
 
 // goneWords are what the client of a containerd says when its connection has
-// ended. BuildKit hands on no more than the words.
+// ended. BuildKit hands on no more than the words, behind the whole command.
 var goneWords = []string{"error reading from server", "connection error: desc", "transport is closing", "code = Unavailable"}
 
 func (b *containerdBackend) lost(err error) error {
-	if !slices.ContainsFunc(goneWords, func(words string) bool { return strings.Contains(err.Error(), words) }) {
-		return nil
+	for _, words := range goneWords {
+		if _, after, gone := strings.Cut(err.Error(), words); gone {
+			return &engine.EnvironmentError{
+				What: fmt.Sprintf("containerd at %q ended in the middle of the work", b.address),
+				Do:   "see why in its log (`journalctl -u containerd` or `-u k3s`), then start the build again: it goes on from the last finished step",
+				Err:  errors.New(words + after),
+			}
+		}
 	}
-	return &engine.EnvironmentError{
-		What: fmt.Sprintf("containerd at %q ended in the middle of the work", b.address),
-		Do:   "see why in its log (`journalctl -u containerd` or `-u k3s`), then start the build again: it goes on from the last finished step",
-		Err:  err,
-	}
+	return nil
 }
 
 // foreign compares the containerd with the one that root was made with: after

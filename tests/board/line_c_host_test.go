@@ -1,0 +1,128 @@
+package board
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/riscv-build/riscv-build/tests/rig"
+)
+
+// TestLineCHost: builds in each containerd of this machine that are killed, or
+// whose containerd ends, do the next one no harm, and leave nothing.
+func TestLineCHost(t *testing.T) {
+	some, kills := []string{rig.Trixie}, 1
+	if rig.Full {
+		some, kills = suites, 5
+	}
+	want := byRunc(t).source.Digest
+	for _, suite := range some {
+		t.Run(suite, func(t *testing.T) {
+			c := rig.StartContainerd(t, rig.ContainerdOptions{Suite: suite})
+			b := &broken{hosted: newHosted(t, c), want: want}
+			for i := range kills {
+				b.killed(i == 0)
+			}
+			b.clean()
+			b.loses("restarted", c.Restart)
+			b.clean()
+			b.loses("killed", c.Kill)
+			if r := b.run("build", "pause", "--no-cache"); r.Code != 3 || !strings.Contains(r.Stderr, c.Socket) {
+				t.Errorf("without its containerd: exit code %d\n%s", r.Code, r.Stderr)
+			}
+			c.Start()
+			b.clean()
+			b.ok(0, "cache", "prune")
+			left := b.left()
+			rig.Figure{
+				Line: "C", Got: fmt.Sprintf("containerd %s: killed %d times, restarted and killed under a build: %d of %d next runs clean, %d of 2 builds said why, left after cache prune: %d%s",
+					c.Version, kills, b.good, b.runs, b.told, len(left), lines(left)),
+				Limit: "all, all, 0", OK: b.good == b.runs && b.told == 2 && len(left) == 0,
+			}.Report(t)
+		})
+	}
+}
+
+// broken is a state directory whose builds are broken off.
+type broken struct {
+	*hosted
+	want             string // digest
+	good, runs, told int
+}
+
+// begin begins a build that makes everything anew, and gives its result when it
+// has ended, and how to kill it.
+func (b *broken) begin() (ended <-chan rig.Result, kill func()) {
+	result := make(chan rig.Result, 1)
+	cmd := b.c.Command(nil, rig.Binary, b.args("build", "pause", "--locked", "--offline", "--no-cache", "--progress", "plain")...)
+	var said strings.Builder
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	go func() {
+		_ = cmd.Wait()
+		result <- rig.Result{Stderr: said.String(), Code: cmd.ProcessState.ExitCode()}
+	}()
+	return result, func() { _ = cmd.Process.Kill() }
+}
+
+// container waits until a container of ours runs, or the build has ended.
+func (b *broken) container(ended <-chan rig.Result) {
+	tasks := filepath.Join(filepath.Dir(b.c.Root), "state", "io.containerd.runtime.v2.task", "riscv-build-*", "*", "init.pid")
+	rig.WaitFor(b.t, 10*time.Minute, "a container", func() bool {
+		found, err := filepath.Glob(tasks)
+		return err != nil || len(found) > 0 || len(ended) > 0
+	})
+}
+
+// killed kills a build: while a container runs, or at any moment.
+func (b *broken) killed(inContainer bool) {
+	b.t.Helper()
+	began := time.Now()
+	ended, kill := b.begin()
+	if inContainer {
+		b.container(ended)
+	} else {
+		select {
+		case r := <-ended: // before its time: no harm done
+			if r.Code != 0 {
+				b.t.Errorf("a build that was not killed yet: exit code %d\n%s", r.Code, rig.Tail(r.Stderr, 40))
+			}
+			return
+		case <-time.After(rand.N(byRunc(b.t).took)):
+		}
+	}
+	kill()
+	r := <-ended
+	b.t.Logf("killed after %s: exit code %d", time.Since(began).Round(time.Millisecond), r.Code)
+}
+
+// loses has a build lose its containerd: it says so, with the status of an
+// environment that is not as it has to be.
+func (b *broken) loses(how string, lose func()) {
+	b.t.Helper()
+	ended, _ := b.begin()
+	b.container(ended)
+	lose()
+	r := <-ended
+	if r.Code != 3 || !strings.Contains(r.Stderr, "containerd at \""+b.c.Socket+"\"") {
+		b.t.Errorf("containerd was %s: exit code %d\n%s", how, r.Code, rig.Tail(r.Stderr, 40))
+		return
+	}
+	b.told++
+	b.t.Logf("containerd was %s: %s", how, rig.Tail(r.Stderr, 1))
+}
+
+// clean holds that a build gives the digest that one gives which nothing befell.
+func (b *broken) clean() {
+	b.t.Helper()
+	b.forget()
+	b.runs++
+	if m := b.build("pause"); m.Digest == b.want && m.Worker == "containerd" {
+		b.good++
+	}
+}
