@@ -11,9 +11,9 @@ import (
 	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
-// TestLineCHost: builds in each containerd of this machine that are killed, or
+// TestLineBoardCHost: builds in each containerd of this machine that are killed, or
 // whose containerd ends, do the next one no harm, and leave nothing.
-func TestLineCHost(t *testing.T) {
+func TestLineBoardCHost(t *testing.T) {
 	some, kills := []string{rig.Trixie}, 1
 	if rig.Full {
 		some, kills = suites, 5
@@ -38,7 +38,7 @@ func TestLineCHost(t *testing.T) {
 			b.ok(0, "cache", "prune")
 			left := b.left()
 			rig.Figure{
-				Line: "C", Got: fmt.Sprintf("containerd %s: killed %d times, restarted and killed under a build: %d of %d next runs clean, %d of 2 builds said why, left after cache prune: %d%s",
+				Line: "board C", Got: fmt.Sprintf("containerd %s: killed %d times, restarted and killed under a build: %d of %d next runs clean, %d of 2 builds said why, left after cache prune: %d%s",
 					c.Version, kills, b.good, b.runs, b.told, len(left), lines(left)),
 				Limit: "all, all, 0", OK: b.good == b.runs && b.told == 2 && len(left) == 0,
 			}.Report(t)

@@ -113,7 +113,7 @@ func (d diagnosis) problems() string {
 func (c *tally) report(t *testing.T, where string) {
 	t.Helper()
 	rig.Figure{
-		Line: "E", Got: fmt.Sprintf("%s: %d of %d faults named exactly, %d of %d mended", where, c.named, c.cases, c.mended, c.mendable),
+		Line: "board E", Got: fmt.Sprintf("%s: %d of %d faults named exactly, %d of %d mended", where, c.named, c.cases, c.mended, c.mendable),
 		Limit: "all", OK: c.named == c.cases && c.mended == c.mendable,
 	}.Report(t)
 }
@@ -124,8 +124,8 @@ func doctorOn(t *testing.T, b *boardrig.Board, args string) diagnosis {
 	return diagnosisOf(t, b.Exec("riscv-build doctor --json "+args))
 }
 
-// TestLineEBoard: a good board is all green, and each fault is named, alone.
-func TestLineEBoard(t *testing.T) {
+// TestLineBoardE: a good board is all green, and each fault is named, alone.
+func TestLineBoardE(t *testing.T) {
 	b := boardrig.Shared(t, boardrig.Stable)
 	c := &tally{}
 	good := doctorOn(t, b, "--state-dir /root/line-e")
@@ -200,9 +200,9 @@ func httpRegistry(t *testing.T, b *boardrig.Board, c *tally) {
 	c.names(t, doctorOn(t, b, gone), "nothing listens there", 0, "registry")
 }
 
-// TestLineEBoot: faults that a board has from its start: a kernel without the
+// TestLineBoardEBoot: faults that a board has from its start: a kernel without the
 // memory controller, a clock without a battery. Then K3s comes to it.
-func TestLineEBoot(t *testing.T) {
+func TestLineBoardEBoot(t *testing.T) {
 	b := boardrig.Start(t, boardrig.Options{Kernel: "cgroup_disable=memory", QEMU: "-rtc base=1970-01-01"})
 	c := &tally{}
 	const args = "--state-dir /root/line-e"
@@ -231,10 +231,10 @@ func TestLineEBoot(t *testing.T) {
 	c.report(t, "from the boot on")
 }
 
-// TestLineEPC: on a PC riscv64 programs need a handler that reaches into
+// TestLineBoardEPC: on a PC riscv64 programs need a handler that reaches into
 // containers. Since Linux 6.7 a user namespace has handlers of its own, so the
 // machine's are not touched; before, they are put back at the end.
-func TestLineEPC(t *testing.T) {
+func TestLineBoardEPC(t *testing.T) {
 	rig.Need(t, "unshare", "util-linux")
 	qemu := rig.Need(t, "qemu-riscv64-static", "qemu-user-static")
 	archive := startArchive(t)

@@ -9,9 +9,9 @@ import (
 	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
-// TestLineF: the containerd of Debian 12, 13 and testing build on this machine
+// TestLineBoardF: the containerd of Debian 12, 13 and testing build on this machine
 // what runc builds, have the image, run it, and are left as they were.
-func TestLineF(t *testing.T) {
+func TestLineBoardF(t *testing.T) {
 	runc := byRunc(t)
 	if runc.source.Worker != "runc" || runc.packages.Worker != "" {
 		t.Errorf("without a containerd the workers are %q and %q", runc.source.Worker, runc.packages.Worker)
@@ -33,7 +33,7 @@ func TestLineF(t *testing.T) {
 			h.ok(0, "cache", "prune")
 			left := h.left()
 			rig.Figure{
-				Line: "F", Got: fmt.Sprintf("containerd %s: runc's digests: %v, images run: %v, left after cache prune: %d%s",
+				Line: "board F", Got: fmt.Sprintf("containerd %s: runc's digests: %v, images run: %v, left after cache prune: %d%s",
 					c.Version, same, ran, len(left), lines(left)),
 				Limit: "true, true, 0", OK: same && ran && len(left) == 0,
 			}.Report(t)

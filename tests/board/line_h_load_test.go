@@ -12,8 +12,8 @@ import (
 	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
-// TestLineHLoad: images go into Docker and podman, which run them.
-func TestLineHLoad(t *testing.T) {
+// TestLineBoardH: images go into Docker and podman, which run them.
+func TestLineBoardH(t *testing.T) {
 	for name, start := range map[string]func(*testing.T) client{"docker": startDocker, "podman": startPodman} {
 		t.Run(name, func(t *testing.T) {
 			c := start(t)
@@ -44,7 +44,7 @@ func TestLineHLoad(t *testing.T) {
 			if left := c.must("ps", "-aq"); left != "" {
 				t.Errorf("containers are left: %s", left)
 			}
-			rig.Figure{Line: "H, --load into " + name, Got: "loads, replaces, runs, cleans up", Limit: "all", OK: !t.Failed()}.Report(t)
+			rig.Figure{Line: "board H, --load into " + name, Got: "loads, replaces, runs, cleans up", Limit: "all", OK: !t.Failed()}.Report(t)
 		})
 	}
 }

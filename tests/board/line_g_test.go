@@ -17,12 +17,12 @@ import (
 
 const k3sSocket = "/run/k3s/containerd/containerd.sock"
 
-// TestLineGLoad: what is loaded into K3s's containerd is Kubernetes' at once.
-func TestLineGLoad(t *testing.T) {
+// TestLineBoardG: what is loaded into K3s's containerd is Kubernetes' at once.
+func TestLineBoardG(t *testing.T) {
 	for _, suite := range []string{rig.Bookworm, rig.Trixie, rig.Forky} {
 		t.Run(suite, func(t *testing.T) {
 			c := rig.StartContainerd(t, rig.ContainerdOptions{Suite: suite, CRI: true, At: k3sSocket})
-			k := &kubernetes{t: t, containerd: c, images: images(t, c.Reach())}
+			k := &k3sNode{t: t, containerd: c, images: images(t, c.Reach())}
 			k.engine = &engine{
 				t: t, flags: []string{"--in", "containerd", "--containerd", k3sSocket}, load: []string{"--load", "--containerd", k3sSocket},
 				command: func(env []string, args ...string) *exec.Cmd { return c.Command(env, rig.Binary, args...) },
@@ -31,14 +31,14 @@ func TestLineGLoad(t *testing.T) {
 			k.engine.runs("riscv64/app:1")
 			k.cleans()
 			rig.Figure{
-				Line: "G, --load into K3s's containerd " + c.Version, Got: "the CRI has name, ID and digest; run leaves nothing", Limit: "all", OK: !t.Failed(),
+				Line: "board G, --load into K3s's containerd " + c.Version, Got: "the CRI has name, ID and digest; run leaves nothing", Limit: "all", OK: !t.Failed(),
 			}.Report(t)
 		})
 	}
 }
 
-// kubernetes is a containerd as K3s has it, and its image service.
-type kubernetes struct {
+// k3sNode is a containerd as K3s has it, and its image service.
+type k3sNode struct {
 	t          *testing.T
 	containerd *rig.Containerd
 	images     cri.ImageServiceClient
@@ -55,7 +55,7 @@ func images(t *testing.T, socket string) cri.ImageServiceClient {
 	return cri.NewImageServiceClient(conn)
 }
 
-func (k *kubernetes) loads() {
+func (k *k3sNode) loads() {
 	t := k.t
 	t.Helper()
 	first := k.engine.loaded("1.0")
@@ -67,7 +67,7 @@ func (k *kubernetes) loads() {
 	begin := time.Now()
 	again := k.engine.loaded("1.0")
 	took := time.Since(begin)
-	rig.Figure{Line: "G, loading what is there", Got: took.Round(time.Millisecond).String(), Limit: "1s", OK: took < time.Second && again.Loaded.Unchanged, Timing: again.Loaded.Unchanged}.Report(t)
+	rig.Figure{Line: "board G, loading what is there", Got: took.Round(time.Millisecond).String(), Limit: "1s", OK: took < time.Second && again.Loaded.Unchanged, Timing: again.Loaded.Unchanged}.Report(t)
 	second := k.engine.loaded("1.1")
 	if second.Digest == first.Digest || second.Loaded.Unchanged || second.Loaded.Engine != "containerd" || !strings.Contains(second.Loaded.Into, k3sSocket+", namespace k8s.io") {
 		t.Errorf("loading another: %+v", second)
@@ -76,7 +76,7 @@ func (k *kubernetes) loads() {
 }
 
 // sees holds that the CRI has an image by name, ID and digest, as after a pull.
-func (k *kubernetes) sees(b built) {
+func (k *k3sNode) sees(b built) {
 	t := k.t
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -101,7 +101,7 @@ func (k *kubernetes) sees(b built) {
 }
 
 // cleans holds that neither killed runs nor killed loads leave anything.
-func (k *kubernetes) cleans() {
+func (k *k3sNode) cleans() {
 	t := k.t
 	t.Helper()
 	layout := k.engine.layout()
@@ -130,7 +130,7 @@ func (k *kubernetes) cleans() {
 }
 
 // removeAll removes every image by the CRI, as the kubelet does.
-func (k *kubernetes) removeAll() {
+func (k *k3sNode) removeAll() {
 	t := k.t
 	t.Helper()
 	all, err := k.images.ListImages(t.Context(), &cri.ListImagesRequest{})
