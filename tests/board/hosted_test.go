@@ -53,7 +53,7 @@ func packagesOnly() string {
 // prepared is a state directory in which runc has built, and what came of it.
 type prepared struct {
 	dir              string
-	source, packages made
+	source, packages hostedImage
 	took             time.Duration // from source, of the engine and the tests
 }
 
@@ -124,8 +124,8 @@ func (h *hosted) ok(code int, args ...string) rig.Result {
 	return r
 }
 
-// made is what `build --json` says of an image.
-type made struct {
+// hostedImage is what `build --json` says of an image.
+type hostedImage struct {
 	Engine, Worker, Digest string
 	Stages                 map[string]float64
 	Cached                 bool
@@ -134,14 +134,14 @@ type made struct {
 }
 
 // build builds one recipe, and loads the image where there is a containerd.
-func (h *hosted) build(recipe string, more ...string) made {
+func (h *hosted) build(recipe string, more ...string) hostedImage {
 	h.t.Helper()
 	args := append([]string{"build", recipe, "--locked", "--offline", "--json", "--progress", "plain"}, more...)
 	if h.c != nil {
 		args = append(args, "--load=containerd")
 	}
 	r := h.ok(0, args...)
-	var report struct{ Results []made }
+	var report struct{ Results []hostedImage }
 	if err := json.Unmarshal([]byte(r.Stdout), &report); err != nil || len(report.Results) != 1 {
 		h.t.Fatalf("reading the report: %v\n%s", err, r.Stdout)
 	}

@@ -51,7 +51,7 @@ func lines(words []string) string {
 
 // runs tells whether containerd has the image under its name, and a container
 // of it says something and ends with a status.
-func (h *hosted) runs(m made, says string, code int, args ...string) bool {
+func (h *hosted) runs(m hostedImage, says string, code int, args ...string) bool {
 	h.t.Helper()
 	if len(m.Loaded.Names) == 0 {
 		h.t.Fatalf("image %s was not loaded", m.Digest)
