@@ -29,6 +29,7 @@ import (
 	wlabel "github.com/moby/buildkit/worker/label"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/riscv-build/riscv-build/builder/engine"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -176,8 +177,7 @@ func (b *containerdBackend) open(ctx context.Context, opts Options) (base.Worker
 	if err != nil {
 		return base.WorkerOpt{}, fmt.Errorf("opening the cache database: %w", err)
 	}
-	content := snapshot.NewContentStore(blobStore{b.client.ContentStore()}, b.namespace)
-	layers := namespacedDiff{b.client.DiffService(), b.namespace}
+	content := snapshot.NewContentStore(b.client.ContentStore(), b.namespace)
 	return base.WorkerOpt{
 		Root:          dir,
 		MetadataStore: md,
@@ -189,8 +189,7 @@ func (b *containerdBackend) open(ctx context.Context, opts Options) (base.Worker
 		}),
 		Snapshotter:    snapshot.NewSnapshotter(b.snapshotter, b.client.SnapshotService(b.snapshotter), b.namespace, nil),
 		ContentStore:   content,
-		Applier:        layers,
-		Differ:         layers,
+		Differ:         namespacedDiff{b.client.DiffService(), b.namespace},
 		LeaseManager:   leaseutil.WithNamespace(b.client.LeasesService(), b.namespace),
 		GarbageCollect: b.collect,
 		Labels: map[string]string{
@@ -202,23 +201,15 @@ func (b *containerdBackend) open(ctx context.Context, opts Options) (base.Worker
 	}, nil
 }
 
-// diffService is what containerd offers for layers.
-type diffService interface {
-	diff.Applier
-	diff.Comparer
-}
+// sync does not ask where containerd has its snapshots.
+func (b *containerdBackend) sync(string) { unix.Sync() }
 
 // namespacedDiff names the namespace to containerd, as BuildKit's wrappers of
 // the other services do. Left alone, calls come with one that BuildKit sets for
 // another purpose.
 type namespacedDiff struct {
-	service   diffService
+	service   diff.Comparer
 	namespace string
-}
-
-// Apply unpacks a layer.
-func (d namespacedDiff) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mount.Mount, opts ...diff.ApplyOpt) (ocispec.Descriptor, error) {
-	return d.service.Apply(namespaces.WithNamespace(ctx, d.namespace), desc, mounts, opts...)
 }
 
 // Compare makes a layer.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // While an engine runs, a file in its root holds the boot id of the kernel
@@ -71,6 +73,17 @@ func bootID() (string, error) {
 		return "", fmt.Errorf("reading the kernel's boot id: %w: mount /proc", err)
 	}
 	return strings.TrimSpace(string(text)), nil
+}
+
+// syncFileSystem writes the file system that a directory is on. There is nothing
+// to be done about one that does not.
+func syncFileSystem(dir string) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return
+	}
+	defer d.Close()
+	_ = unix.Syncfs(int(d.Fd()))
 }
 
 func syncDir(dir string) error {

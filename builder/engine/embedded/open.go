@@ -188,6 +188,9 @@ func (e *Engine) finish() error {
 	case e.broken.Load():
 		return nil // with the mark still there, the next start clears the rest
 	case !e.emptied.Load():
+		if e.used.Load() {
+			e.backend.sync(e.opts.Root)
+		}
 		return removeMark(e.opts.Root)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), collectTime)

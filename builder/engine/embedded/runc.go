@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/containerd/containerd/v2/core/diff/apply"
 	ctdmetadata "github.com/containerd/containerd/v2/core/metadata"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/plugins/content/local"
@@ -86,6 +85,8 @@ func (runcBackend) open(ctx context.Context, opts Options) (base.WorkerOpt, erro
 	return opt, nil
 }
 
+func (runcBackend) sync(root string) { syncFileSystem(root) }
+
 // runcContainer is what recovery reads of `runc list`.
 type runcContainer struct {
 	ID     string `json:"id"`
@@ -147,7 +148,7 @@ func storage(ctx context.Context, dir, name string, newSnapshotter func(string) 
 	if err != nil {
 		return opt, errors.Join(fmt.Errorf("opening the content database: %w", err), sn.Close())
 	}
-	mdb := ctdmetadata.NewDB(db, blobStore{blobs}, map[string]snapshots.Snapshotter{name: sn})
+	mdb := ctdmetadata.NewDB(db, blobs, map[string]snapshots.Snapshotter{name: sn})
 	if err := mdb.Init(ctx); err != nil {
 		return opt, errors.Join(fmt.Errorf("opening the content database: %w", err), closers{db, sn}.Close())
 	}
@@ -162,7 +163,6 @@ func storage(ctx context.Context, dir, name string, newSnapshotter func(string) 
 		ContentMetadata: closers{db, sn}, // the worker closes what it knows, and the snapshotter's database is not in that
 		Snapshotter:     snapshot.NewSnapshotter(name, mdb.Snapshotter(name), namespace, nil),
 		ContentStore:    content,
-		Applier:         apply.NewFileSystemApplier(content),
 		Differ:          walking.NewWalkingDiff(content),
 		LeaseManager:    leaseutil.WithNamespace(ctdmetadata.NewLeaseManager(mdb), namespace),
 		GarbageCollect:  mdb.GarbageCollect,

@@ -208,28 +208,28 @@ func (r brokenReader) ReadAt(p []byte, off int64) (int, error) {
 	return r.ReaderAt.ReadAt(p, off)
 }
 
-// testLoadingAfterAFailure: a layer of which a part was loaded is loaded again from its start.
+// testLoadingAfterAFailure: a layer of which a part was unpacked is unpacked
+// again from its start. What a job has is never copied into the worker's content.
 func testLoadingAfterAFailure(t *testing.T, w Options) {
 	f := need(t)
-	if w.Containerd != "" { // one in which no namespace has the layer
-		fresh := startServer()
-		t.Cleanup(fresh.remove)
-		if w.Containerd = fresh.socket; fresh.err != nil {
-			t.Fatal(fresh.err)
-		}
-	}
 	e := open(t, w)
 	j := job(f, f.artifacts(t, llb.Args([]string{"/tool", "write", "/out/file", "x"})))
 	j.Store = brokenStore{f.store}
 	if err := e.Solve(context.Background(), j); err == nil {
 		t.Fatal("half a layer was enough")
 	}
-	if parts, err := e.daemon.worker.ContentStore().ListStatuses(context.Background()); err != nil || len(parts) == 0 {
-		t.Fatalf("the failure left no part of a layer behind, %v: the test shows nothing", err)
-	}
 	j.Store = f.store
 	if err := e.Solve(context.Background(), j); err != nil {
 		t.Errorf("the next build: %v", err)
+	}
+	copied := func(info content.Info) error {
+		if _, err := f.store.Info(context.Background(), info.Digest); err == nil {
+			t.Errorf("the worker has blob %s, %d bytes, of the job", info.Digest, info.Size)
+		}
+		return nil
+	}
+	if err := e.daemon.worker.ContentStore().Walk(context.Background(), copied); err != nil {
+		t.Error(err)
 	}
 }
 

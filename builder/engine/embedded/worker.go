@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/containerd/containerd/v2/core/diff/apply"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client"
@@ -40,6 +41,9 @@ type backend interface {
 	lost(err error) error
 	// empty deletes what the backend keeps for root outside of it.
 	empty(ctx context.Context, root string) error
+	// sync has all that was unpacked and built reach the disk: once the mark is
+	// gone, a power loss must not take what the databases name.
+	sync(root string)
 	// info is what the backend adds to what Identify tells.
 	info() string
 	close() error
@@ -71,6 +75,8 @@ func newWorker(ctx context.Context, opts Options, b backend, parts workerParts) 
 	parts.executor.Executor = opt.Executor
 	opt.Executor = parts.executor
 	opt.ContentStore = takesFrom(parts.near, opt.ContentStore)
+	// Layers are unpacked by this process: a containerd does not see what is near.
+	opt.Applier = apply.NewFileSystemApplier(opt.ContentStore)
 	opt.NetworkProviders = noNetwork()
 	opt.MountPoolRoot = filepath.Join(opt.Root, cacheMounts)
 	opt.Platforms = []ocispec.Platform{platforms.Normalize(platforms.DefaultSpec())}
