@@ -23,18 +23,36 @@ func (b *containerdBackend) endContainers(ctx context.Context, _ string) (int, e
 		return 0, fmt.Errorf("listing containerd's containers: %w", err)
 	}
 	for _, c := range all {
-		task, err := c.Task(ctx, nil)
-		if err == nil {
-			_, err = task.Delete(ctx, containerd.WithProcessKill)
-		}
-		if err == nil || errdefs.IsNotFound(err) {
-			err = c.Delete(ctx)
-		}
-		if err != nil && !errdefs.IsNotFound(err) {
+		if err := endContainer(ctx, c); err != nil {
 			return 0, fmt.Errorf("deleting container %q of containerd's namespace %q: %w", c.ID(), b.namespace, err)
 		}
 	}
 	return len(all), nil
+}
+
+// endContainer ends and deletes a container, if it is there. containerd goes on
+// starting one whose start was cancelled, and BuildKit cannot delete it then.
+func (b *containerdBackend) endContainer(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(b.within(ctx), connectTime)
+	defer cancel()
+	c, err := b.client.LoadContainer(ctx, id)
+	if err == nil {
+		_ = endContainer(ctx, c) // if containerd does not, the next start tries again
+	}
+}
+
+func endContainer(ctx context.Context, c containerd.Container) error {
+	task, err := c.Task(ctx, nil)
+	if err == nil {
+		_, err = task.Delete(ctx, containerd.WithProcessKill)
+	}
+	if err == nil || errdefs.IsNotFound(err) {
+		err = c.Delete(ctx)
+	}
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 // empty deletes all that the namespace holds, and the namespace.

@@ -42,6 +42,8 @@ type localExecutor struct {
 	executor.Executor
 
 	running sync.WaitGroup // containers
+	// end ends a container that may have been left by a Run that was cancelled.
+	end func(ctx context.Context, id string)
 
 	mu    sync.Mutex
 	known map[string]*streams
@@ -96,7 +98,13 @@ func (l *localExecutor) Run(ctx context.Context, id string, root executor.Mount,
 	l.running.Add(1)
 	defer l.running.Done()
 	l.connect(&process)
+	if id == "" {
+		id = identity.NewID()
+	}
 	recorder, err := l.Executor.Run(ctx, id, root, mounts, process, started)
+	if ctx.Err() != nil {
+		l.end(context.WithoutCancel(ctx), id)
+	}
 	if err != nil && !errors.As(err, new(*gatewaypb.ExitError)) && strings.Contains(err.Error(), startFailure) {
 		if process.Stderr != nil {
 			_, _ = io.WriteString(process.Stderr, err.Error()+"\n") // the status says the same, in fewer words

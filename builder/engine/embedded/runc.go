@@ -85,6 +85,10 @@ func (runcBackend) open(ctx context.Context, opts Options) (base.WorkerOpt, erro
 	return opt, nil
 }
 
+// endContainer has nothing to do: starting a container is a child process, which
+// is waited for.
+func (runcBackend) endContainer(context.Context, string) {}
+
 func (runcBackend) sync(root string) { syncFileSystem(root) }
 
 // runcContainer is what recovery reads of `runc list`.

@@ -35,6 +35,8 @@ type backend interface {
 	foreign(root string) (why string, err error)
 	// open opens what a worker keeps and what it executes with. The directory is the worker's Root.
 	open(ctx context.Context, opts Options) (base.WorkerOpt, error)
+	// endContainer ends and deletes a container whose starting was cancelled, if it is there.
+	endContainer(ctx context.Context, id string)
 	// endContainers ends and deletes the containers that a killed engine of root left.
 	endContainers(ctx context.Context, root string) (int, error)
 	// lost tells that what went wrong is that the backend has gone, and what to do then; nil if it is not.
@@ -72,7 +74,7 @@ func newWorker(ctx context.Context, opts Options, b backend, parts workerParts) 
 	if err != nil {
 		return nil, err
 	}
-	parts.executor.Executor = opt.Executor
+	parts.executor.Executor, parts.executor.end = opt.Executor, b.endContainer
 	opt.Executor = parts.executor
 	opt.ContentStore = takesFrom(parts.near, opt.ContentStore)
 	// Layers are unpacked by this process: a containerd does not see what is near.
