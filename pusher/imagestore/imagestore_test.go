@@ -29,7 +29,7 @@ func TestNames(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"Riscv64/nginx":                         "lower case",
+		"riscv64/Nginx":                         "lower case",
 		"a b":                                   "lower case",
 		"app@sha256:" + strings.Repeat("0", 64): "write a tag",
 	} {
