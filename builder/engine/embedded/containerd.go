@@ -52,7 +52,6 @@ type containerdBackend struct {
 	namespace string
 
 	client      *containerd.Client
-	version     string
 	server      string // what tells this containerd's content from another's
 	snapshotter string
 }
