@@ -8,9 +8,11 @@
 package image
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -53,6 +55,9 @@ func PutTar(ctx context.Context, store content.Store, note string, write func(io
 // other processes out, and Truncate below drops what a killed one left.
 var puts atomic.Int64
 
+// putBuffer is how much is written to the store at once.
+const putBuffer = 256 << 10
+
 // put is the one way into the store: the digest is computed on the way and the
 // blob appears under it whole or not at all.
 func put(ctx context.Context, store content.Store, write func(io.Writer) error) (digest.Digest, int64, error) {
@@ -65,15 +70,19 @@ func put(ctx context.Context, store content.Store, write func(io.Writer) error) 
 	if err := w.Truncate(0); err != nil {
 		return "", 0, err
 	}
-	digester := digest.Canonical.Digester()
 	n := &counter{}
-	if err := write(io.MultiWriter(w, digester.Hash(), n)); err != nil {
+	// Archives are written in pieces of a header's size, and each that comes
+	// through is a call of the kernel.
+	buffer := bufio.NewWriterSize(io.MultiWriter(w, n), putBuffer)
+	if err := errors.Join(write(buffer), buffer.Flush()); err != nil {
 		return "", 0, err
 	}
-	if err := w.Commit(ctx, n.n, digester.Digest()); err != nil && !errdefs.IsAlreadyExists(err) {
+	// The writer computes the digest, of bytes that it writes in any case.
+	dgst := w.Digest()
+	if err := w.Commit(ctx, n.n, dgst); err != nil && !errdefs.IsAlreadyExists(err) {
 		return "", 0, err
 	}
-	return digester.Digest(), n.n, nil
+	return dgst, n.n, nil
 }
 
 type counter struct{ n int64 }
