@@ -54,7 +54,6 @@ func packagesOnly() string {
 type prepared struct {
 	dir              string
 	source, packages hostedImage
-	took             time.Duration // from source, of the engine and the tests
 }
 
 var (
@@ -71,7 +70,6 @@ func byRunc(t *testing.T) *prepared {
 			t.Fatalf("fetching: exit code %d\n%s", r.Code, r.Stderr)
 		}
 		p := &prepared{dir: h.dir, source: h.build("pause"), packages: h.build(packagesOnly())}
-		p.took = time.Duration((p.source.Stages["engine"] + p.source.Stages["check"]) * float64(time.Second))
 		h.forget()
 		runcDid = p
 	})
@@ -127,7 +125,6 @@ func (h *hosted) ok(code int, args ...string) rig.Result {
 // hostedImage is what `build --json` says of an image.
 type hostedImage struct {
 	Engine, Worker, Digest string
-	Stages                 map[string]float64
 	Cached                 bool
 	Loaded                 struct{ Names []string }
 	Tests                  []struct{ OK, Cached bool }
@@ -153,9 +150,18 @@ func (h *hosted) build(recipe string, more ...string) hostedImage {
 	return m
 }
 
-// left lists what the state directory and the containerd still have that is
-// no user's: nothing, after all was pruned.
+// left is what all is kept of after the user's images have gone: nothing, if
+// the cache was pruned.
 func (h *hosted) left() []string {
+	h.t.Helper()
+	for _, name := range strings.Fields(h.c.MustCtr("-n", imageNamespace, "images", "ls", "-q")) {
+		h.c.MustCtr("-n", imageNamespace, "images", "rm", "--sync", name)
+	}
+	return h.kept()
+}
+
+// kept lists what the state directory has of the engine, and what containerd has.
+func (h *hosted) kept() []string {
 	h.t.Helper()
 	var found []string
 	table, err := os.ReadFile("/proc/self/mountinfo")
@@ -167,12 +173,6 @@ func (h *hosted) left() []string {
 			found = append(found, "mount "+at)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(h.dir, "buildkit-containerd")); err == nil {
-		found = append(found, "build cache "+h.dir)
-	}
-	if h.c == nil {
-		return found
-	}
 	for _, ns := range strings.Fields(h.c.MustCtr("namespaces", "ls", "-q")) {
 		if strings.HasPrefix(ns, "riscv-build-") {
 			found = append(found, "namespace "+ns)
@@ -183,23 +183,17 @@ func (h *hosted) left() []string {
 			}
 		}
 	}
-	return append(found, h.snapshots()...)
-}
-
-// snapshots lists the directories of snapshots that no image needs: after the
-// images of the user have gone, all that are there.
-func (h *hosted) snapshots() []string {
-	h.t.Helper()
-	for _, name := range strings.Fields(h.c.MustCtr("-n", imageNamespace, "images", "ls", "-q")) {
-		h.c.MustCtr("-n", imageNamespace, "images", "rm", "--sync", name)
+	for _, pattern := range []string{
+		filepath.Join(h.dir, "buildkit-containerd"),
+		filepath.Join(h.c.Root, "io.containerd.snapshotter.v1.*", "snapshots", "*"),
+		filepath.Join(h.c.Root, "io.containerd.content.v1.content", "blobs", "sha256", "*"),
+		filepath.Join(h.c.Root, "io.containerd.content.v1.content", "ingest", "*"),
+	} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		found = append(found, files...)
 	}
-	dirs, err := filepath.Glob(filepath.Join(h.c.Root, "io.containerd.snapshotter.v1.*", "snapshots", "*"))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	blobs, err := filepath.Glob(filepath.Join(h.c.Root, "io.containerd.content.v1.content", "blobs", "sha256", "*"))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return append(dirs, blobs...)
+	return found
 }

@@ -30,6 +30,9 @@ func TestLineBoardF(t *testing.T) {
 			}
 			same := source.Digest == runc.source.Digest && packages.Digest == runc.packages.Digest
 			ran := h.runs(source, "pause 3.6", 0, "-v") && h.runs(packages, "mosquitto version 2.", 3, "-h")
+			if kept := strings.Join(h.kept(), "\n"); !strings.Contains(kept, "namespace riscv-build-") || !strings.Contains(kept, "/snapshots/") {
+				t.Errorf("before cache prune there is nothing to leave: this shows nothing\n%s", kept)
+			}
 			h.ok(0, "cache", "prune")
 			left := h.left()
 			rig.Figure{
