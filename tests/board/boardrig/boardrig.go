@@ -72,6 +72,7 @@ func Start(t *testing.T, opt Options) *Board {
 var shared struct {
 	sync.Mutex
 	boards map[Options]*Board
+	told   map[*testing.T]*Board // whose failure is explained
 }
 
 // Shared is a board of a suite that the tests of a package have in common, so that not
@@ -88,7 +89,7 @@ func SharedWith(t *testing.T, opt Options) *Board {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.boards == nil {
-		shared.boards = map[Options]*Board{}
+		shared.boards, shared.told = map[Options]*Board{}, map[*testing.T]*Board{}
 	}
 	b := shared.boards[opt]
 	if b == nil {
@@ -98,7 +99,10 @@ func SharedWith(t *testing.T, opt Options) *Board {
 		shared.boards[opt] = b
 	}
 	own := &Board{t: t, opt: b.opt, run: b.run, env: b.env}
-	t.Cleanup(own.explain)
+	if shared.told[t] != b {
+		shared.told[t] = b
+		t.Cleanup(own.explain)
+	}
 	return own
 }
 
