@@ -173,6 +173,16 @@ func (h *hosted) kept() []string {
 			found = append(found, "mount "+at)
 		}
 	}
+	// Those that containerd has forgotten, too.
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, file := range commands {
+		if text, err := os.ReadFile(file); err == nil && strings.HasPrefix(filepath.Base(string(text)), "containerd-shim") && strings.Contains(string(text), h.c.Socket) {
+			found = append(found, "process "+strings.ReplaceAll(string(text), "\x00", " "))
+		}
+	}
 	for _, ns := range strings.Fields(h.c.MustCtr("namespaces", "ls", "-q")) {
 		if strings.HasPrefix(ns, "riscv-build-") {
 			found = append(found, "namespace "+ns)

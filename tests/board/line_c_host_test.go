@@ -59,6 +59,7 @@ type broken struct {
 // begin begins a build that makes everything anew, and gives its result when it
 // has ended, and how to kill it.
 func (b *broken) begin() (ended <-chan rig.Result, kill func()) {
+	rig.WaitFor(b.t, 20*time.Second, "the end of all containers", func() bool { return len(b.containers()) == 0 })
 	result := make(chan rig.Result, 1)
 	cmd := b.c.Command(nil, rig.Binary, b.args("build", "pause", "--locked", "--offline", "--no-cache", "--progress", "plain")...)
 	var said strings.Builder
@@ -75,11 +76,18 @@ func (b *broken) begin() (ended <-chan rig.Result, kill func()) {
 
 // container waits until a container of ours runs, or the build has ended.
 func (b *broken) container(ended <-chan rig.Result) {
-	tasks := filepath.Join(filepath.Dir(b.c.Root), "state", "io.containerd.runtime.v2.task", "riscv-build-*", "*", "init.pid")
-	rig.WaitFor(b.t, 10*time.Minute, "a container", func() bool {
-		found, err := filepath.Glob(tasks)
-		return err != nil || len(found) > 0 || len(ended) > 0
-	})
+	rig.WaitFor(b.t, 10*time.Minute, "a container", func() bool { return len(b.containers()) > 0 || len(ended) > 0 })
+}
+
+// containers are those of ours that containerd's state knows: where one polls,
+// ctr would take too long.
+func (b *broken) containers() []string {
+	b.t.Helper()
+	found, err := filepath.Glob(filepath.Join(filepath.Dir(b.c.Root), "state", "io.containerd.runtime.v2.task", "riscv-build-*", "*", "init.pid"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return found
 }
 
 // killedInContainer kills a build while a container runs.

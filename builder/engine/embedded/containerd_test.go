@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -111,6 +112,59 @@ func TestContainerdOfAnotherRoot(t *testing.T) {
 	}
 	if said := solve(); len(said) > 0 {
 		t.Errorf("said %q", said)
+	}
+}
+
+// A shim that its containerd has forgotten, as when the client is killed while a
+// container is being made, is ended by the next engine.
+func TestForgottenShim(t *testing.T) {
+	need(t)
+	w := Options{Root: filepath.Join(t.TempDir(), "buildkit"), Containerd: socket(t), Notice: t.Logf}
+	if err := os.MkdirAll(w.Root, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeMark(w.Root); err != nil {
+		t.Fatal(err)
+	}
+	ns := containerdNamespace(w.Root)
+	bundle := filepath.Join(t.TempDir(), ns, "forgotten")
+	if err := os.MkdirAll(bundle, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bundle, "config.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := filepath.Join(bundle, "log") // a shim ends where nobody listens
+	if err := syscall.Mkfifo(log, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := os.OpenFile(log, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	start := exec.Command("containerd-shim-runc-v2", "-namespace", ns, "-id", "forgotten", "-address", socket(t), "start")
+	start.Dir = bundle
+	start.Env = append(os.Environ(), "TTRPC_ADDRESS="+socket(t)+".ttrpc", "GRPC_ADDRESS="+socket(t))
+	if out, err := start.Output(); err != nil {
+		t.Fatalf("starting a shim: %v\n%s", err, out)
+	}
+	shims, err := shimsOf(ns)
+	if err != nil || len(shims) != 1 {
+		t.Fatalf("shims %v, %v", shims, err)
+	}
+	e, err := Open(context.Background(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	if shims, err := shimsOf(ns); err != nil || len(shims) > 0 {
+		t.Errorf("shims %v, %v", shims, err)
+	}
+	if _, err := os.Stat(bundle); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its directory is still there: %v", err)
 	}
 }
 

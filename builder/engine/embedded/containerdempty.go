@@ -16,7 +16,7 @@ import (
 
 // endContainers ends and deletes all containers of the namespace, which only
 // the holder of the root's lock uses.
-func (b *containerdBackend) endContainers(ctx context.Context, _ string) (int, error) {
+func (b *containerdBackend) endContainers(ctx context.Context, root string) (int, error) {
 	ctx = b.within(ctx)
 	all, err := b.client.Containers(ctx)
 	if err != nil {
@@ -27,6 +27,10 @@ func (b *containerdBackend) endContainers(ctx context.Context, _ string) (int, e
 			return 0, fmt.Errorf("deleting container %q of containerd's namespace %q: %w", c.ID(), b.namespace, err)
 		}
 	}
+	if err := endForgottenShims(b.namespace); err != nil {
+		return 0, err
+	}
+	killCgroups(root)
 	return len(all), nil
 }
 
