@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	introspection "github.com/containerd/containerd/api/services/introspection/v1"
@@ -23,6 +24,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/moby/buildkit/cache/metadata"
 	"github.com/moby/buildkit/executor/containerdexecutor"
+	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 	snapshot "github.com/moby/buildkit/snapshot/containerd"
 	"github.com/moby/buildkit/util/leaseutil"
 	"github.com/moby/buildkit/worker/base"
@@ -30,6 +32,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/riscv-build/riscv-build/builder/engine"
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 )
 
 const (
@@ -52,7 +56,8 @@ type containerdBackend struct {
 	namespace string
 
 	client      *containerd.Client
-	server      string // what tells this containerd's content from another's
+	parted      atomic.Bool // the connection was lost, be there a new one or not
+	server      string      // what tells this containerd's content from another's
 	snapshotter string
 }
 
@@ -96,7 +101,8 @@ func (b *containerdBackend) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(b.within(ctx), connectTime)
 	defer cancel()
 	var err error
-	b.client, err = containerd.New(b.address, containerd.WithDefaultNamespace(b.namespace), containerd.WithTimeout(connectTime))
+	b.client, err = containerd.New(b.address, containerd.WithDefaultNamespace(b.namespace), containerd.WithTimeout(connectTime),
+		containerd.WithExtraDialOpts([]grpc.DialOption{grpc.WithChainUnaryInterceptor(wholeTasks)}))
 	if err != nil {
 		return err
 	}
@@ -105,6 +111,9 @@ func (b *containerdBackend) connect(ctx context.Context) error {
 		return err
 	}
 	b.server = server.UUID
+	if conn, ok := b.client.Conn().(*grpc.ClientConn); ok {
+		go func() { b.parted.Store(conn.WaitForStateChange(context.Background(), connectivity.Ready)) }()
+	}
 	plugins, err := b.client.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1")
 	if err != nil {
 		return err
@@ -126,16 +135,31 @@ func (b *containerdBackend) connect(ctx context.Context) error {
 var goneWords = []string{"error reading from server", "connection error: desc", "transport is closing", "code = Unavailable"}
 
 func (b *containerdBackend) lost(err error) error {
+	// One that is back already has other words, such as for a task that it lost.
+	gone := b.parted.Load() && !errors.As(err, new(*gatewaypb.ExitError))
 	for _, words := range goneWords {
-		if _, after, gone := strings.Cut(err.Error(), words); gone {
-			return &engine.EnvironmentError{
-				What: fmt.Sprintf("containerd at %q ended in the middle of the work", b.address),
-				Do:   "see why in its log (`journalctl -u containerd` or `-u k3s`), then start the build again: it goes on from the last finished step",
-				Err:  errors.New(words + after),
-			}
+		if _, after, said := strings.Cut(err.Error(), words); said {
+			gone, err = true, errors.New(words+after)
+			break
 		}
 	}
-	return nil
+	if !gone {
+		return nil
+	}
+	return &engine.EnvironmentError{
+		What: fmt.Sprintf("containerd at %q ended in the middle of the work", b.address),
+		Do:   "see why in its log (`journalctl -u containerd` or `-u k3s`), then start the build again: it goes on from the last finished step",
+		Err:  err,
+	}
+}
+
+// wholeTasks has containerd make a task to the end, which takes a moment, also
+// where ctx ends meanwhile: it would forget the container and leave it running.
+func wholeTasks(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if method == "/containerd.services.tasks.v1.Tasks/Create" {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return call(ctx, method, req, reply, conn, opts...)
 }
 
 // foreign compares the containerd with the one that root was made with: after
