@@ -30,7 +30,7 @@ demo: provision-demo
 	$(GO) run -buildvcs=false ./tests/demo -bin $(CURDIR)/$(BIN)
 
 test: provision-test
-	$(GO) test -timeout 60m ./...
+	$(GO) test -timeout 80m ./...
 
 # The acceptance lines in full: all of them, or LINE.
 accept: provision-test
