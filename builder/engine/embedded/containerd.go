@@ -16,6 +16,7 @@ import (
 	"time"
 
 	introspection "github.com/containerd/containerd/api/services/introspection/v1"
+	"github.com/containerd/containerd/api/services/tasks/v1"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/leases"
@@ -56,6 +57,7 @@ type containerdBackend struct {
 	namespace string
 
 	client      *containerd.Client
+	conn        *grpc.ClientConn
 	parted      atomic.Bool // the connection was lost, be there a new one or not
 	server      string      // what tells this containerd's content from another's
 	snapshotter string
@@ -101,8 +103,7 @@ func (b *containerdBackend) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(b.within(ctx), connectTime)
 	defer cancel()
 	var err error
-	b.client, err = containerd.New(b.address, containerd.WithDefaultNamespace(b.namespace), containerd.WithTimeout(connectTime),
-		containerd.WithExtraDialOpts([]grpc.DialOption{grpc.WithChainUnaryInterceptor(wholeTasks)}))
+	b.client, err = containerd.New(b.address, containerd.WithDefaultNamespace(b.namespace), containerd.WithTimeout(connectTime))
 	if err != nil {
 		return err
 	}
@@ -111,9 +112,8 @@ func (b *containerdBackend) connect(ctx context.Context) error {
 		return err
 	}
 	b.server = server.UUID
-	if conn, ok := b.client.Conn().(*grpc.ClientConn); ok {
-		go func() { b.parted.Store(conn.WaitForStateChange(context.Background(), connectivity.Ready)) }()
-	}
+	b.conn = b.client.Conn().(*grpc.ClientConn) //nolint:forcetypeassert // that of a client by address
+	go func() { b.parted.Store(b.conn.WaitForStateChange(context.Background(), connectivity.Ready)) }()
 	plugins, err := b.client.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1")
 	if err != nil {
 		return err
@@ -154,12 +154,18 @@ func (b *containerdBackend) lost(err error) error {
 }
 
 // wholeTasks has containerd make a task to the end, which takes a moment, also
-// where ctx ends meanwhile: it would forget the container and leave it running.
-func wholeTasks(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	if method == "/containerd.services.tasks.v1.Tasks/Create" {
-		ctx = context.WithoutCancel(ctx)
-	}
-	return call(ctx, method, req, reply, conn, opts...)
+// where the build ends meanwhile: it would forget the container and leave it running.
+type wholeTasks struct{ tasks.TasksClient }
+
+// Create makes a task.
+func (t wholeTasks) Create(ctx context.Context, req *tasks.CreateTaskRequest, opts ...grpc.CallOption) (*tasks.CreateTaskResponse, error) {
+	return t.TasksClient.Create(context.WithoutCancel(ctx), req, opts...)
+}
+
+// executing is a client for what makes containers, on the connection of the other.
+func (b *containerdBackend) executing() (*containerd.Client, error) {
+	return containerd.NewWithConn(b.conn, containerd.WithDefaultNamespace(b.namespace),
+		containerd.WithServices(containerd.WithTaskClient(wholeTasks{tasks.NewTasksClient(b.conn)})))
 }
 
 // foreign compares the containerd with the one that root was made with: after
@@ -196,6 +202,10 @@ func (b *containerdBackend) open(ctx context.Context, opts Options) (base.Worker
 			return base.WorkerOpt{}, err
 		}
 	}
+	executing, err := b.executing()
+	if err != nil {
+		return base.WorkerOpt{}, err
+	}
 	md, err := metadata.NewStore(filepath.Join(dir, "metadata_v2.db"))
 	if err != nil {
 		return base.WorkerOpt{}, fmt.Errorf("opening the cache database: %w", err)
@@ -205,7 +215,7 @@ func (b *containerdBackend) open(ctx context.Context, opts Options) (base.Worker
 		Root:          dir,
 		MetadataStore: md,
 		Executor: containerdexecutor.New(containerdexecutor.ExecutorOptions{
-			Client:           b.client,
+			Client:           executing,
 			Root:             work,
 			CgroupParent:     cgroupName(opts.Root),
 			NetworkProviders: noNetwork(),
