@@ -67,14 +67,19 @@ start)
 		disk=$N/disk.img how=cache=writethrough,snapshot=off
 		[ -e "$disk" ] || { cp --reflink=auto --sparse=always "$B/disk.img" "$disk.new" && mv "$disk.new" "$disk"; }
 	fi
+	qemu=qemu-system-riscv64
+	[ ! -x "$B/qemu" ] || qemu=$B/qemu
 	# shellcheck disable=SC2086 # QEMU is a list of words
-	TMPDIR=$N qemu-system-riscv64 -M virt -cpu rv64 -smp "${SMP:-2}" -m "${MEM:-2G}" -accel tcg,thread=multi,tb-size=512 \
+	TMPDIR=$N "$qemu" -M virt -cpu rv64 -smp "${SMP:-2}" -m "${MEM:-2G}" -accel tcg,thread=multi,tb-size=512 \
 		-display none -serial file:"$N/console" -monitor unix:"$N/mon",server,nowait -pidfile "$N/pid" -daemonize \
 		-kernel "$B/Image" -initrd "$B/initrd.gz" \
 		-append "console=ttyS0 quiet panic=-1 no4lvl no5lvl init_on_alloc=0 unaligned_scalar_speed=fast lsm= ${APPEND:-}" \
 		-drive "file=$disk,format=raw,if=none,id=d,discard=unmap,$how" -device virtio-blk-pci,drive=d \
 		-netdev user,id=n,hostfwd=tcp:127.0.0.1:"$P"-:22 -device virtio-net-pci,netdev=n,romfile= -device virtio-rng-pci \
-		-fsdev local,id=h,path="$N/share",security_model=none -device virtio-9p-pci,fsdev=h,mount_tag=host -no-reboot ${QEMU:-}
+		-fsdev local,id=h,path="$N/share",security_model=none -device virtio-9p-pci,fsdev=h,mount_tag=host -no-reboot ${QEMU:-} 2>"$N/qemu.err" || {
+		cat "$N/qemu.err" >&2
+		exit 1
+	}
 	if [ -n "${BOARD_OWNER:-}" ]; then
 		watch "$BOARD_OWNER" </dev/null >/dev/null 2>&1 &
 	fi

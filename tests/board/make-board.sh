@@ -1,6 +1,7 @@
 #!/bin/bash
 # make-board.sh: builds a simulated riscv64 board where it is missing, and
-# prints the directory of its Image, initrd.gz, disk.img and id_board.
+# prints the directory of its Image, initrd.gz, disk.img and id_board, and of a
+# program "qemu" where the host's is old.
 #
 #   SUITE=stable|forky   whose kernel, containerd (1.7 | 2.1) and runc it has
 #   DISK=6G              size of its disk
@@ -31,9 +32,13 @@ stable | forky) ;;
 esac
 say() { echo "make-board.sh: $SUITE: [$((SECONDS))s] $*" >&2; }
 
+# Of QEMU before 10 the system calls of a board take twice the time.
+old=
+[ "$(qemu-system-riscv64 --version | sed -nE '1s/.*version ([0-9]+).*/\1/p')" -ge 10 ] || old=old
+
 mkdir -p "$BOARDS/cache"
 BOARDS=$(cd "$BOARDS" && pwd)
-hash=$({ cat -- "$0"; echo "$SUITE $DISK"; } | sha256sum | cut -c1-12)
+hash=$({ cat -- "$0"; echo "$SUITE $DISK $old"; } | sha256sum | cut -c1-12)
 board=$BOARDS/$SUITE-$hash
 
 # One process at a time builds a board; the kernel frees the lock of a killed
@@ -225,6 +230,30 @@ chmod 755 "$I/init"
 
 # 6. The disk: ext4 with its journal, so that a power cut is a fair test.
 mke2fs -q -t ext4 -J size=32 -E lazy_itable_init=1,lazy_journal_init=1 -m 0 -L board -d "$R" board/disk.img "$DISK" >&2
+
+# 7. QEMU of the suite, unpacked, with the libraries that it has there.
+if [ -n "$old" ]; then
+	mmdebstrap --quiet --variant=extract --include=qemu-system-riscv --aptopt='Acquire::Check-Valid-Until "false"' "$SUITE" "$W/newer" "$MIRROR" >&2
+	mkdir board/parts
+	cp -a "$W"/newer/usr/lib/*-linux-gnu board/parts/
+	mkdir board/parts/bin board/parts/share
+	cp -a "$W/newer/usr/bin/qemu-system-riscv64" board/parts/bin/
+	for part in "$W"/newer/usr/lib/*/opensbi/generic/fw_dynamic.bin "$W"/newer/usr/share/qemu/. "$W"/newer/usr/lib/ipxe/qemu/.; do
+		cp -rL "$part" board/parts/share/ 2>/dev/null || : # links to firmware of other machines lead nowhere
+	done
+	cat >board/qemu <<-'I'
+		#!/bin/sh
+		parts=$(cd "$(dirname "$0")/parts" && pwd)
+		for libs in "$parts"/*-linux-gnu; do
+			for loader in "$libs"/ld-linux-*.so.*; do [ ! -x "$loader" ] || break 2; done
+		done
+		export QEMU_MODULE_DIR="$libs/qemu"
+		exec "$loader" --library-path "$libs" "$parts/bin/qemu-system-riscv64" -L "$parts/share" -bios "$parts/share/fw_dynamic.bin" "$@"
+	I
+	chmod 755 board/qemu
+	board/qemu --version >&2
+fi
+
 sync -f board/disk.img
 mv board "$board"
 rm -rf --one-file-system "$W"
