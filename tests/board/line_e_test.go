@@ -126,7 +126,16 @@ func doctorOn(t *testing.T, b *boardrig.Board, args string) diagnosis {
 
 // TestLineBoardE: a good board is all green, and each fault is named, alone.
 func TestLineBoardE(t *testing.T) {
-	b := boardrig.Shared(t, boardrig.Stable)
+	suites := []string{boardrig.Stable}
+	if rig.Full {
+		suites = append(suites, boardrig.Forky)
+	}
+	for _, suite := range suites {
+		t.Run(suite, func(t *testing.T) { faultsOf(t, boardrig.Shared(t, suite)) })
+	}
+}
+
+func faultsOf(t *testing.T, b *boardrig.Board) {
 	c := &tally{}
 	good := doctorOn(t, b, "--state-dir /root/line-e")
 	if bad := good.bad(); len(bad) > 0 || good.code != 0 {
@@ -156,7 +165,7 @@ func TestLineBoardE(t *testing.T) {
 			t.Errorf("the clock was set to %s", got)
 		}
 	})
-	c.report(t, "on a board")
+	c.report(t, "on a board, "+good.of("containerd").What)
 }
 
 // noContainerd stops containerd, and starts it again as the board does.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/riscv-build/riscv-build/tests/board/boardrig"
 	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
@@ -42,6 +43,34 @@ func TestLineBoardF(t *testing.T) {
 			}.Report(t)
 		})
 	}
+	if rig.Full {
+		t.Run("on a board of forky", onForky)
+	}
+}
+
+// onForky builds on a board whose containerd is 2.1 what runc builds here.
+func onForky(t *testing.T) {
+	runc := byRunc(t)
+	b := boardrig.Start(t, boardrig.Options{Suite: boardrig.Forky, Seed: seed(t, sourceImage)})
+	b.Copy(testdata(), recipeDir)
+	for image, want := range map[string]string{packageImage: runc.packages.Digest, sourceImage: runc.source.Digest} {
+		m := buildOn(t, b, image, "--load", "--containerd", kubernetes)
+		x := m.Results[0]
+		if x.Loaded == nil || len(x.Loaded.Names) == 0 {
+			t.Errorf("%s was not loaded: %+v", image, x.Loaded)
+		}
+		rig.Figure{
+			Line: "board F", Got: fmt.Sprintf("a board's containerd %s: %s %.19s in %.0f s", strings.TrimSpace(b.Must("containerd --version | cut -d' ' -f3").Stdout), image, x.Digest, m.took.Seconds()),
+			Limit: "runc's digest " + want[:19], OK: x.Digest == want && !t.Failed(),
+		}.Report(t)
+	}
+	for _, run := range runnings {
+		run.byContainerd(t, b)
+		run.byProgram(t, b)
+	}
+	b.Must("riscv-build cache prune")
+	left := remains(b)
+	rig.Figure{Line: "board F", Got: fmt.Sprintf("after cache prune: %q is left", left), Limit: "nothing", OK: left == ""}.Report(t)
 }
 
 // lines puts each word on a line of its own.

@@ -61,7 +61,7 @@ fi
 W=$BOARDS/$SUITE.work # what a killed run left is removed
 R=$W/root             # the board's file system
 K=$W/kernel           # unpacked kernel packages
-C=$BOARDS/cache       # kernel packages, checked by their hashes
+C=$BOARDS/cache       # packages that are only unpacked, checked by their hashes
 rm -rf --one-file-system "$W"
 mkdir -p "$K/usr" "$W/board"
 ln -s usr/lib "$K/lib"
@@ -70,7 +70,7 @@ cd "$W"
 # 1. Userland, configured by dpkg: its maintainer scripts run under QEMU. The
 # package index that apt verified is kept for the kernel.
 mmdebstrap --quiet --variant=apt --architectures=riscv64 --aptopt='Acquire::Check-Valid-Until "false"' \
-	--include=mount,containerd,runc,iproute2,ca-certificates,dropbear-bin,kmod,busybox-static,procps,openssl \
+	--include=mount,containerd,runc,iproute2,dropbear-bin,kmod,busybox-static,procps \
 	--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
 	--customize-hook="cat \"\$1\"/var/lib/apt/lists/*_Packages >'$W/Packages'" "$SUITE" "$R" "$MIRROR" >&2
 say userland
@@ -97,17 +97,20 @@ unpacked() {
 }
 V=$(stanza linux-image-riscv64 | grep -o 'linux-image-[0-9][^ ]*' | head -1)
 V=${V#linux-image-}
-for part in base binary modules image; do
-	path=$(stanza "linux-$part-$V" | sed -n 's/^Filename: //p')
-	[ -n "$path" ] || continue
+# package NAME DIR: unpacks a package, if there is one of the name.
+package() {
+	local path deb
+	path=$(stanza "$1" | sed -n 's/^Filename: //p')
+	[ -n "$path" ] || return 0
 	deb=$C/${path##*/}
 	[ -s "$deb" ] || { curl -sSfL -o "$W/download" "$MIRROR/$path" && mv "$W/download" "$deb"; }
-	if ! echo "$(stanza "linux-$part-$V" | sed -n 's/^SHA256: //p')  $deb" | sha256sum --quiet -c >&2; then
+	if ! echo "$(stanza "$1" | sed -n 's/^SHA256: //p')  $deb" | sha256sum --quiet -c >&2; then
 		rm -f "$deb"
 		exit 1
 	fi
-	dpkg-deb --fsys-tarfile "$deb" | tar x -C "$K" --keep-directory-symlink
-done
+	dpkg-deb --fsys-tarfile "$deb" | tar x -C "$2" --keep-directory-symlink
+}
+for part in base binary modules image; do package "linux-$part-$V" "$K"; done
 for kernel in "$K"/boot/vmlinu[xz]-"$V" "$K/usr/lib/modules/$V"/vmlinu[xz] ''; do [ ! -s "$kernel" ] || break; done
 if [ -z "$kernel" ]; then
 	echo "make-board.sh: no kernel image in the packages of $V" >&2
@@ -203,6 +206,12 @@ cp board/id_board.pub "$R/root/.ssh/authorized_keys"
 chmod 700 "$R/root/.ssh"
 chmod 600 "$R/root/.ssh/authorized_keys"
 chroot "$R" dropbearkey -t ed25519 -f /etc/dropbear/dropbear_ed25519_host_key >/dev/null 2>&1
+
+# Certificates: what their package runs when it is configured takes a minute.
+mkdir "$W/certificates"
+package ca-certificates "$W/certificates"
+mkdir -p "$R/etc/ssl/certs"
+cat "$W"/certificates/usr/share/ca-certificates/mozilla/*.crt >"$R/etc/ssl/certs/ca-certificates.crt"
 
 # 5. The initramfs: busybox, and what it takes to mount the disk.
 I=$W/initrd
