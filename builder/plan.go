@@ -36,12 +36,19 @@ func newPlan(req Request, l *lock.File) (*plan, string, error) {
 		p.host.Architecture = "riscv64"
 	}
 	p.date = imageDate(req.Recipe, l)
+	p.notes = lockNotes(l)
+	return p, why, nil
+}
+
+// lockNotes are what every report says of a lock.
+func lockNotes(l *lock.File) []string {
+	var notes []string
 	for _, r := range l.Releases {
 		if r.Expired {
-			p.notes = append(p.notes, fmt.Sprintf("lock: the archive state of %s (%s, %s) had expired when it was accepted", r.Suite, r.Path, r.Date.Format(time.DateOnly)))
+			notes = append(notes, fmt.Sprintf("lock: the archive state of %s (%s, %s) had expired when it was accepted", r.Suite, r.Path, r.Date.Format(time.DateOnly)))
 		}
 	}
-	return p, why, nil
+	return notes
 }
 
 // chooseMode: flag over recipe over host.
@@ -95,7 +102,7 @@ func (p *plan) packages(set string) ([]lock.Package, error) {
 	if !ok {
 		return nil, fmt.Errorf("looking up set %q: the lock does not have it: run `riscv-build lock --update %s`", set, p.req.Recipe.Name)
 	}
-	alone := strings.HasPrefix(set, "probe/") || (p.req.Recipe.Image.Base == "scratch" && set == "image/"+p.req.Recipe.Name)
+	alone := strings.HasPrefix(set, "probe/") || strings.HasPrefix(set, "engine/") || (p.req.Recipe.Image.Base == "scratch" && set == "image/"+p.req.Recipe.Name)
 	var out []lock.Package
 	for _, id := range s.Packages {
 		pkg, ok := p.lock.Package(id)
