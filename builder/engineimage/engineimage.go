@@ -76,8 +76,8 @@ func Set(arch string) string { return "engine/" + arch }
 // Exclude are the patterns of what is left out of the packages.
 func Exclude() []string {
 	return []string{
-		"/usr/bin/qemu-*", "!/usr/bin/qemu-riscv64", "/usr/bin/recvtty",
-		"/usr/lib/*/gconv", "/usr/share/bash-completion", "/usr/share/gcc", "/usr/share/gdb",
+		"/usr/bin/qemu-*", "!/usr/bin/qemu-riscv64", "/usr/libexec/qemu-binfmt", "/usr/share/qemu",
+		"/usr/lib/*/gconv", "/usr/lib/*/gconv/**",
 	}
 }
 
