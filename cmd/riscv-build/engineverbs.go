@@ -10,7 +10,7 @@ func engineCommand() *cli.Command {
 	return &cli.Command{
 		Name: "engine", Usage: "bring an engine to a machine, and into a container",
 		Subcommands: []*cli.Command{
-			engineImageCommand(),
+			engineUpCommand(), engineDownCommand(), engineImageCommand(), enginePrepareCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			var names []string
