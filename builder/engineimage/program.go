@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -108,7 +109,7 @@ func Open(arch, path string) (Program, error) {
 func (p Program) check() error {
 	f, err := elf.Open(p.Path)
 	var format *elf.FormatError
-	if errors.As(err, &format) {
+	if errors.As(err, &format) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("it is no program for Linux: take the file " + ReleaseName(p.Arch) + " of a release")
 	}
 	if err != nil {
