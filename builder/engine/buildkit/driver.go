@@ -18,6 +18,10 @@ const product = "riscv-build"
 // Target is the platform of every image that is built.
 var Target = ocispec.Platform{OS: "linux", Architecture: "riscv64"}
 
+// EmulatorLabel is the label of a worker of this program that names what runs
+// riscv64 code there: engine.Info.Emulator.
+const EmulatorLabel = "riscv-build.emulator"
+
 // Place is what a driver must know of where its BuildKit runs.
 type Place interface {
 	// Direct takes over the streams of a process that is to be started with

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/platforms"
@@ -33,32 +32,37 @@ func (d *Driver) Solve(ctx context.Context, job engine.Job) error {
 	// The attribute keeps BuildKit from warning that the result is not for this machine.
 	opt := client.SolveOpt{Internal: true, FrontendAttrs: map[string]string{"platform": platforms.Format(Target)}}
 	if job.Store != nil {
-		opt.OCIStores = map[string]content.Store{engine.StoreName: job.Store}
+		opt.OCIStores = map[string]content.Store{engine.StoreName: readOnly{job.Store}}
 	}
 	if len(job.Secrets) > 0 {
 		opt.Session = []session.Attachable{secretsprovider.FromMap(job.Secrets)}
 	}
+	var out *output
 	if job.Output != "" {
-		if err := os.MkdirAll(job.Output, 0o755); err != nil {
-			return fmt.Errorf("making output directory %q: %w", job.Output, err)
+		var err error
+		if out, err = openOutput(job.Output, job.Store); err != nil {
+			return err
 		}
-		opt.Exports = []client.ExportEntry{layoutExport(job.Output)}
+		opt.Exports = []client.ExportEntry{layoutExport(out)}
 	}
 	watch := newWatcher(job.Progress)
-	_, err := d.client.Build(ctx, opt, product, buildFunc(def), watch.statuses)
+	res, err := d.client.Build(ctx, opt, product, buildFunc(def), watch.statuses)
 	watch.wait()
-	if err == nil {
-		return nil
+	if err != nil {
+		return d.explain(ctx, job.Name, err, watch)
 	}
-	return d.explain(ctx, job.Name, err, watch)
+	if out != nil {
+		return out.finish(res)
+	}
+	return nil
 }
 
 // layoutExport asks for an OCI layout with uncompressed layers: compression
 // would be that of the Go release that built the engine.
-func layoutExport(dir string) client.ExportEntry {
+func layoutExport(to *output) client.ExportEntry {
 	return client.ExportEntry{
-		Type:      client.ExporterOCI,
-		OutputDir: dir,
+		Type:        client.ExporterOCI,
+		OutputStore: to,
 		Attrs: map[string]string{
 			"tar":               "false",
 			"compression":       "uncompressed",
