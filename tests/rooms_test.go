@@ -40,6 +40,7 @@ var rooms = []room{
 		except:    []string{buildkit + "/client/llb", buildkit + "/solver/pb"},
 	},
 	{path: "builder/engine", never: []string{"cmd", "recipes", "builder/graph"}},
+	{path: "builder/engine/buildkit", never: []string{"builder/engine/embedded", "builder/engine/remote", "pusher"}},
 	{path: "builder/check", never: []string{"cmd", "pusher"}},
 	{path: "builder/host", never: []string{"cmd", "recipes", "pusher", "builder/engine", "builder/graph", buildkit}},
 	{path: "builder/display", never: []string{"cmd", "recipes", "pusher", "builder/graph"}},

@@ -85,7 +85,7 @@ func Exclude() []string {
 func Config(identity digest.Digest, version string) ocispec.ImageConfig {
 	return ocispec.ImageConfig{
 		Env:        image.Env(nil),
-		Entrypoint: []string{ProgramPath, "engine", "serve", "--addr", Socket},
+		Entrypoint: []string{ProgramPath, "engine", "serve", "--prepare", "--addr", Socket},
 		Volumes:    map[string]struct{}{StateDir: {}},
 		WorkingDir: "/",
 		StopSignal: "SIGTERM",

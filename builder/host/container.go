@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/gofrs/flock"
 )
 
 // innerCgroup is where a container's own processes go, below the cgroup that it
@@ -19,6 +21,12 @@ const innerCgroup = "engine"
 // What is so already is left alone; each thing that it does is reported. Errors
 // do not keep the other thing from being done.
 func PrepareContainer(ctx context.Context, report func(string)) error {
+	// Two at a time would both register QEMU.
+	one := flock.New(filepath.Join(os.TempDir(), "riscv-build-prepare.lock"))
+	if err := one.Lock(); err != nil {
+		return fmt.Errorf("preparing the container: %w: let it write to its %s", err, os.TempDir())
+	}
+	defer one.Unlock() //nolint:errcheck // the end of the process unlocks it too
 	return thisMachine().prepare(ctx, report)
 }
 

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/riscv-build/riscv-build/builder"
+	"github.com/riscv-build/riscv-build/builder/engine/remote"
 	"github.com/riscv-build/riscv-build/builder/engineimage"
 	"github.com/riscv-build/riscv-build/builder/host"
 	"github.com/riscv-build/riscv-build/pusher/enginehost"
@@ -40,6 +42,15 @@ func engineDownCommand() *cli.Command {
 	}
 }
 
+// prepareContainer does what an engine in a container needs. One that cannot be
+// prepared serves what it can.
+func prepareContainer(c *cli.Context) {
+	say := func(text string) { fmt.Fprintln(c.App.ErrWriter, text) }
+	if err := host.PrepareContainer(c.Context, say); err != nil {
+		say("WARNING: " + err.Error())
+	}
+}
+
 // enginePrepareCommand is what "engine up" runs in the container.
 func enginePrepareCommand() *cli.Command {
 	return &cli.Command{
@@ -60,6 +71,21 @@ func engineHostFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "with", Usage: "use `COMMAND`: " + strings.Join(enginehost.Tools, ", ") + " (default: the first of them that answers)"},
 		&cli.StringFlag{Name: "name", Value: "riscv-build-engine", Usage: "call the container and its volume `NAME`"},
+	}
+}
+
+// answers tells whether the engine at a URL answers.
+func answers(p *place, c *cli.Context, url string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		opts, err := p.remoteOptions(c, url)
+		if err != nil {
+			return err
+		}
+		e, err := remote.Open(ctx, opts)
+		if err != nil {
+			return err
+		}
+		return e.Close()
 	}
 }
 
@@ -105,7 +131,7 @@ func engineUp(c *cli.Context) error {
 			s.display.Flush()
 			s.display.Notice(format, args...)
 		}
-		e.Answers = answers(url)
+		e.Answers = answers(s.place, c, url)
 		did, err := tool.Up(c.Context, e, image)
 		s.display.Flush()
 		if err != nil {

@@ -30,7 +30,7 @@ func runCommand() *cli.Command {
 			"registry, whatever the engine's configuration, and removed at the end. Arguments take the place of the\n" +
 			"image's command; its entrypoint stays. The exit status is that of the container, which gets a terminal\n" +
 			"where this program has one. The first ^C goes to the container, the second kills it.",
-		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), containerdFlags(), limitFlags(), []cli.Flag{
+		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), containerdFlags(), limitFlags(), []cli.Flag{
 			inFlag(),
 			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set `KEY=VALUE`, or KEY as it is here (may be repeated)"},
 			&cli.StringSliceFlag{Name: "volume", Usage: "show `HOST:CONTAINER[:ro]`, a directory or file of this machine, in the container (may be repeated)"},

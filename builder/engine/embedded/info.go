@@ -18,6 +18,7 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/riscv-build/riscv-build/builder/engine"
+	"github.com/riscv-build/riscv-build/builder/engine/buildkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,7 +44,7 @@ func (e *Engine) Info(ctx context.Context) (engine.Info, error) {
 // empty Emulator means that riscv64 programs do not run here.
 func Identify(ctx context.Context) (engine.Info, error) {
 	info := engine.Info{Name: "embedded", Platform: platforms.Normalize(platforms.DefaultSpec())}
-	if runtime.GOARCH == target.Architecture {
+	if runtime.GOARCH == buildkit.Target.Architecture {
 		release, err := kernelRelease()
 		if err != nil {
 			return info, err

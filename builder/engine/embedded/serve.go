@@ -1,0 +1,67 @@
+//go:build linux
+
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+
+	"github.com/moby/buildkit/version"
+	"github.com/moby/buildkit/worker/base"
+	"github.com/riscv-build/riscv-build/builder/engine/buildkit"
+)
+
+// Serve opens an engine and lets whoever connects to the listener use it as a
+// BuildKit, until ctx ends: then what is being built ends, too. Who may connect
+// may do on this machine what root may. ready is called when they are answered.
+func Serve(ctx context.Context, opts Options, l net.Listener, ready func()) error {
+	sayVersion()
+	opts.shared = true
+	opened, err := Open(ctx, opts)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	e := opened.(*Engine) //nolint:forcetypeassert // Open makes no other
+	e.used.Store(true)
+	server := newServer(e.daemon.controller)
+	ready()
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	select {
+	case <-ctx.Done():
+	case err = <-served:
+		err = fmt.Errorf("serving the engine at %s: %w: start it again", l.Addr(), err)
+	}
+	server.Stop()
+	return errors.Join(err, e.Close())
+}
+
+// sayVersion has the BuildKit of this program say which it is: the version is
+// part of a build of its own only.
+func sayVersion() {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return
+	}
+	for _, module := range info.Deps {
+		if module.Path == version.Package {
+			version.Version = module.Version
+		}
+	}
+}
+
+// describe has a worker say which programs run here, and what runs the foreign ones.
+func describe(ctx context.Context, opt *base.WorkerOpt) error {
+	info, err := Identify(ctx)
+	if err != nil || info.Emulator == "" {
+		return err
+	}
+	opt.Labels[buildkit.EmulatorLabel] = info.Emulator
+	if info.Platform.Architecture != buildkit.Target.Architecture {
+		opt.Platforms = append(opt.Platforms, buildkit.Target)
+	}
+	return nil
+}

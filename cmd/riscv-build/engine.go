@@ -1,0 +1,131 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/urfave/cli/v2"
+
+	"github.com/riscv-build/riscv-build/builder/engine"
+	"github.com/riscv-build/riscv-build/builder/engine/embedded"
+	"github.com/riscv-build/riscv-build/builder/engine/remote"
+	"github.com/riscv-build/riscv-build/cmd/riscv-build/config"
+)
+
+// wantedEngine is the engine that was named: flag over environment over
+// configuration.
+func (p *place) wantedEngine(c *cli.Context) string {
+	return cmp.Or(c.String("engine"), os.Getenv(config.EnvEngine), p.config.Engine, config.EngineAuto)
+}
+
+// remoteEngine is the engine elsewhere that was named; false if none was.
+func (p *place) remoteEngine(c *cli.Context) (remote.Options, bool, error) {
+	wanted := p.wantedEngine(c)
+	if wanted == config.EngineAuto || wanted == config.EngineEmbedded {
+		return remote.Options{}, false, nil
+	}
+	opts, err := p.remoteOptions(c, wanted)
+	return opts, err == nil, err
+}
+
+// remoteOptions are for the engine at a URL.
+func (p *place) remoteOptions(c *cli.Context, url string) (remote.Options, error) {
+	address, err := remote.ParseAddress(url)
+	if err != nil {
+		return remote.Options{}, usageError{err}
+	}
+	opts := remote.Options{Address: address, Notice: p.display.Notice}
+	dir := cmp.Or(c.String("engine-tls"), os.Getenv(config.EnvEngineTLS), p.config.EngineTLS)
+	if dir != "" && address.Kind() == "tcp" {
+		opts.TLS = remote.TLS{CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+	}
+	return opts, nil
+}
+
+// lazyEngine opens the engine that is meant when it is first asked for.
+type lazyEngine struct {
+	remote func() (remote.Options, bool, error)
+	local  func() (embedded.Options, error)
+	say    func(format string, args ...any) // with -v
+	mu     sync.Mutex
+	engine engine.Engine
+	known  *engine.Info // of this machine, without an engine
+}
+
+func (l *lazyEngine) open(ctx context.Context) (engine.Engine, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.opened(ctx)
+}
+
+func (l *lazyEngine) opened(ctx context.Context) (engine.Engine, error) {
+	if l.engine != nil {
+		return l.engine, nil
+	}
+	opts, elsewhere, err := l.remote()
+	if err != nil {
+		return nil, err
+	}
+	if elsewhere {
+		e, err := remote.Open(ctx, opts)
+		if err != nil {
+			return nil, err
+		}
+		l.engine = e
+		return e, nil
+	}
+	options, err := l.local()
+	if err != nil {
+		return nil, err
+	}
+	e, err := embedded.Open(ctx, options)
+	if err == nil {
+		l.engine = e
+	}
+	return e, err
+}
+
+// host tells where builds run. An engine elsewhere is asked; of this machine it
+// is known without one.
+func (l *lazyEngine) host(ctx context.Context) (engine.Info, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known != nil {
+		return *l.known, nil
+	}
+	_, elsewhere, err := l.remote()
+	if err != nil {
+		return engine.Info{}, err
+	}
+	if elsewhere {
+		e, err := l.opened(ctx)
+		if err != nil {
+			return engine.Info{}, err
+		}
+		return e.Info(ctx)
+	}
+	info, err := embedded.Identify(ctx)
+	if err != nil { // without an engine nothing is run either
+		info = engine.Info{Platform: ocispec.Platform{OS: "linux", Architecture: runtime.GOARCH}}
+	}
+	l.known = &info
+	return info, nil
+}
+
+// close closes the engine, and tells whether there was one.
+func (l *lazyEngine) close() (used bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.engine == nil {
+		return false, nil
+	}
+	if r, ok := l.engine.(*remote.Engine); ok {
+		l.say("engine: %d bytes sent, %d bytes received", r.Traffic().Sent(), r.Traffic().Received())
+	}
+	return true, l.engine.Close()
+}
