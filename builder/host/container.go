@@ -40,7 +40,7 @@ func (m machine) emulate(ctx context.Context, report func(string)) error {
 		return nil
 	}
 	if err := m.fix(ctx, report); err != nil {
-		return fmt.Errorf("making riscv64 programs run in this container: %w; it must be a privileged one (docker run --privileged), not of a rootless engine", err)
+		return fmt.Errorf("making riscv64 programs run in this container, which must be privileged (docker run --privileged) and not of a rootless engine: %w", err)
 	}
 	if f := m.runs(ctx); !f.OK {
 		return fmt.Errorf("making riscv64 programs run in this container: %s: %s", f.What, f.Fix)
