@@ -56,15 +56,18 @@ func Lock() []byte { return lockText }
 // and whatever else they want is for people at a shell or for other scripts.
 var packages = []string{"base-files", "base-passwd", "ca-certificates", "libc6", "libseccomp2", "runc"}
 
-// emulator is the package of QEMU's user mode, which is linked statically: one
-// program of it is kept.
-const emulator = "qemu-user"
+// EmulatorPackage is QEMU's user mode, which is linked statically: the one
+// program EmulatorPath of it is kept.
+const (
+	EmulatorPackage = "qemu-user"
+	EmulatorPath    = "/usr/bin/qemu-riscv64"
+)
 
 // Packages are the names of what the image of an architecture is made of.
 func Packages(arch string) []string {
 	all := slices.Clone(packages)
 	if arch != "riscv64" {
-		all = append(all, emulator)
+		all = append(all, EmulatorPackage)
 	}
 	slices.Sort(all)
 	return all
@@ -76,7 +79,7 @@ func Set(arch string) string { return "engine/" + arch }
 // Exclude are the patterns of what is left out of the packages.
 func Exclude() []string {
 	return []string{
-		"/usr/bin/qemu-*", "!/usr/bin/qemu-riscv64", "/usr/libexec/qemu-binfmt", "/usr/share/qemu",
+		"/usr/bin/qemu-*", "!" + EmulatorPath, "/usr/libexec/qemu-binfmt", "/usr/share/qemu",
 		"/usr/lib/*/gconv", "/usr/lib/*/gconv/**",
 	}
 }

@@ -40,7 +40,7 @@ func TestLock(t *testing.T) {
 			t.Errorf("%s: found %v, want %v", arch, found, Packages(arch))
 		}
 	}
-	if slices.Contains(Packages("riscv64"), emulator) || !slices.Contains(Packages("arm64"), emulator) {
+	if slices.Contains(Packages("riscv64"), EmulatorPackage) || !slices.Contains(Packages("arm64"), EmulatorPackage) {
 		t.Error("QEMU is for machines that need it")
 	}
 }

@@ -165,8 +165,11 @@ func (t *Tool) inspect(ctx context.Context, kind, name string) (inspected, bool,
 		return inspected{}, false, t.fail(ctx, "looking up "+kind, name, err)
 	}
 	var all []inspected
-	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) == 0 {
-		return inspected{}, false, t.fail(ctx, "looking up "+kind, name, fmt.Errorf("its answer cannot be read: %w", errors.Join(err, errors.New(out))))
+	if err := json.Unmarshal([]byte(out), &all); err != nil {
+		return inspected{}, false, t.fail(ctx, "looking up "+kind, name, fmt.Errorf("reading its answer %q: %w", out, err))
+	}
+	if len(all) == 0 {
+		return inspected{}, false, nil
 	}
 	return all[0], true, nil
 }

@@ -148,7 +148,6 @@ func TestEngineUpRefused(t *testing.T) {
 		{[]string{"--with", "docker"}, 3, "systemctl start docker"},
 		{[]string{"--with", "lxc"}, 2, "docker, nerdctl, podman"},
 		{[]string{"--name", "a/b"}, 2, "letters, digits"},
-		{[]string{"--binary", "arm64"}, 3, "docker"},
 	} {
 		env := append(nobody, "PATH="+onlyDocker(t))
 		r := rig.Run(t.Context(), env, append([]string{"engine", "up", "--state-dir", engineState()}, c.args...)...)
