@@ -78,7 +78,7 @@ func TestEngineUp(t *testing.T) {
 func (e engineRun) replaced(embedded string) {
 	e.t.Helper()
 	made := e.c.Must("volume", "inspect", "--format", "{{.CreatedAt}}", engineContainer)
-	e.up("replaced", "--binary", runtime.GOARCH+"="+filepath.Join(filepath.Dir(rig.Binary), "riscv-build-linux-"+runtime.GOARCH))
+	e.up("replaced", "--binary", runtime.GOARCH+"="+released(runtime.GOARCH))
 	if now := e.c.Must("volume", "inspect", "--format", "{{.CreatedAt}}", engineContainer); now != made {
 		e.t.Errorf("the volume is of %s, not %s", now, made)
 	}
