@@ -69,11 +69,18 @@ func (p *prober) listens() bool {
 	return p.test.TCP != nil && p.test.TCP.Expect == nil && p.test.TCP.Send == ""
 }
 
+// connecting runs a program that takes and gives bytes and may fail, and does
+// not fail itself, also when it is told to end: in a BuildKit elsewhere a second
+// process that fails ends the container. A shell gives a program in the
+// background no input of its own.
+const connecting = `exec 3<&0; "$@" <&3 & p=$!; exec <&- 3<&-; trap 'kill -9 $p' TERM; wait $p; exit 0`
+
 func (p *prober) args(busybox string) []string {
+	args := []string{busybox, "sh", "-c", connecting, "probe", busybox}
 	if p.listens() {
-		return []string{busybox, "cat", "/proc/net/tcp", "/proc/net/tcp6"}
+		return append(args, "cat", "/proc/net/tcp", "/proc/net/tcp6")
 	}
-	return []string{busybox, "nc", "127.0.0.1", strconv.Itoa(p.port())}
+	return append(args, "nc", "127.0.0.1", strconv.Itoa(p.port()))
 }
 
 // attempt drives one probe process (engine.Probe.Attempt). It returns done for

@@ -15,11 +15,10 @@ import (
 // dockerDaemon is a Docker whose own BuildKit is used, through Docker's API.
 type dockerDaemon struct {
 	client *client.Client
-	where  dockerContext
 }
 
-// openDocker connects to Docker and makes sure that its BuildKit can export.
-func openDocker(ctx context.Context, a Address) (*dockerDaemon, error) {
+// openDocker prepares to connect to Docker.
+func openDocker(a Address) (*dockerDaemon, error) {
 	where, err := findDockerContext(a.url.Host, os.Getenv)
 	if err != nil {
 		return nil, err
@@ -28,25 +27,28 @@ func openDocker(ctx context.Context, a Address) (*dockerDaemon, error) {
 	if err != nil {
 		return nil, &engine.EnvironmentError{What: fmt.Sprintf("the docker of %q cannot be addressed", a), Err: err, Do: "correct DOCKER_HOST, or see `docker context ls`"}
 	}
-	d := &dockerDaemon{client: c, where: where}
-	if err := d.usable(ctx); err != nil {
-		_ = c.Close()
-		return nil, err
-	}
-	return d, nil
+	return &dockerDaemon{client: c}, nil
 }
 
-// usable asks for the image store: the BuildKit of Docker's classic one exports
-// no OCI layout.
-func (d *dockerDaemon) usable(ctx context.Context) error {
+// answers says why Docker cannot be asked at all.
+func (d *dockerDaemon) answers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
-	info, err := d.client.Info(ctx, client.InfoOptions{})
-	if err != nil {
+	if _, err := d.client.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
 		return &engine.EnvironmentError{
 			What: fmt.Sprintf("docker at %q does not answer", d.client.DaemonHost()), Err: err,
 			Do: "start it, and see that you may use it (`docker info`); `docker context ls` shows others",
 		}
+	}
+	return nil
+}
+
+// exports asks for the image store: the BuildKit of Docker's classic one exports
+// no OCI layout.
+func (d *dockerDaemon) exports(ctx context.Context) error {
+	info, err := d.client.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return err
 	}
 	for _, status := range info.Info.DriverStatus {
 		if status[0] == "driver-type" && strings.HasPrefix(status[1], "io.containerd.snapshotter") {

@@ -43,7 +43,10 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 func (e *Engine) connect(ctx context.Context) (err error) {
 	clientOpts := []client.ClientOpt{client.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return e.newConn(ctx) })}
 	if e.opts.Address.kind == "docker" {
-		if e.docker, err = openDocker(ctx, e.opts.Address); err != nil {
+		if e.docker, err = openDocker(e.opts.Address); err != nil {
+			return err
+		}
+		if err := e.docker.answers(ctx); err != nil {
 			return err
 		}
 		e.dial = e.docker.dial
@@ -63,6 +66,9 @@ func (e *Engine) connect(ctx context.Context) (err error) {
 	asking, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
 	e.worker, err = askWorker(asking, e.client)
+	if err == nil && e.docker != nil {
+		err = e.docker.exports(asking)
+	}
 	if err != nil && !errors.As(err, new(*engine.EnvironmentError)) {
 		return e.unreachable(ctx, err)
 	}
