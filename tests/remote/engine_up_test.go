@@ -49,15 +49,37 @@ func (e engineRun) build(args ...string) (digest, worker string) {
 	return report.Results[0].Digest, report.Results[0].Engine
 }
 
+// starts start the container engines that are there.
+var starts = map[string]func(*testing.T) rig.Containers{"docker": rig.StartPrivilegedDocker, "podman": rig.StartPodman}
+
+// startUp starts a container engine and the engine in it, which end with the test.
+func startUp(t *testing.T, with string) engineRun {
+	t.Helper()
+	e := engineRun{t, with, starts[with](t)}
+	e.up("created")
+	t.Cleanup(func() { e.run("engine", "down", "--with", with, "--name", engineContainer, "--volumes") })
+	return e
+}
+
+// containerKinds reach the engines that `engine up` starts.
+func containerKinds() []kind {
+	var all []kind
+	for _, with := range []string{"docker", "podman"} {
+		all = append(all, kind{with + "-container", func(t *testing.T) (string, []string, []string) {
+			e := startUp(t, with)
+			return e.url(), e.c.Env, nil
+		}})
+	}
+	return all
+}
+
 // TestEngineUp: from an empty container engine to a built image, and back.
 func TestEngineUp(t *testing.T) {
 	besides(t)
 	embedded, _ := engineRun{t: t}.build("--containerd", "none")
-	for with, start := range map[string]func(*testing.T) rig.Containers{"docker": rig.StartPrivilegedDocker, "podman": rig.StartPodman} {
+	for with := range starts {
 		t.Run(with, func(t *testing.T) {
-			e := engineRun{t, with, start(t)}
-			e.up("created")
-			t.Cleanup(func() { e.run("engine", "down", "--with", with, "--name", engineContainer, "--volumes") })
+			e := startUp(t, with)
 			e.up("running already")
 			if digest, worker := e.build("--engine", e.url()); digest != embedded || worker != with+"-container" {
 				t.Errorf("built by %s: %s, want %s", worker, digest, embedded)

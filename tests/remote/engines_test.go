@@ -15,7 +15,7 @@ type kind struct {
 }
 
 func kinds() []kind {
-	return []kind{
+	return append(containerKinds(), []kind{
 		{"unix", func(t *testing.T) (string, []string, []string) { return serve(t).url(), nil, nil }},
 		{"tcp with TLS of both sides", func(t *testing.T) (string, []string, []string) {
 			a := newAuthority(t)
@@ -29,7 +29,7 @@ func kinds() []kind {
 			h := newHost(t, "riscv-build")
 			return h.url(serve(t).socket), []string{"PATH=" + h.path}, nil
 		}},
-	}
+	}...)
 }
 
 // TestEngines builds with every kind of engine what the embedded one built.
