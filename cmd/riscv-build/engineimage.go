@@ -20,11 +20,12 @@ const engineImageDescription = `The image holds this program, runc, QEMU for ris
 in this program pins: the same program gives the same digest. Docker of any age, podman and containerd load the file.
 
   riscv-build engine image -o engine.tar
-  docker load < engine.tar
+  docker load -i engine.tar
   docker run -d --privileged --name riscv-build-engine -v riscv-build-engine:` + engineimage.StateDir + ` NAME
+  riscv-build nginx --engine docker-container://riscv-build-engine
 
-"engine up" does all that. Of several architectures the file holds one index; a Docker that keeps no indexes loads each
-under its name with -ARCH behind it.`
+"engine up" does all but the last. Of several architectures the file holds one index; a Docker that keeps no
+indexes loads each under its name with -ARCH behind it.`
 
 func engineImageCommand() *cli.Command {
 	return &cli.Command{
@@ -98,6 +99,9 @@ func engineImage(c *cli.Context) error {
 // engineRequest reads the flags of an image.
 func engineRequest(c *cli.Context, arches []string) (builder.EngineImageRequest, error) {
 	req := builder.EngineImageRequest{Update: c.Bool("update"), Offline: c.Bool("offline"), AllowExpired: c.Bool("allow-expired")}
+	if c.String("output") == "" {
+		return req, usagef("writing the engine's image: say where: -o FILE.tar")
+	}
 	if err := pusher.CheckBundle(c.String("output")); err != nil {
 		return req, usageError{err}
 	}

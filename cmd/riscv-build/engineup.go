@@ -25,7 +25,6 @@ func engineUpCommand() *cli.Command {
 	return &cli.Command{
 		Name: "up", Usage: "run the engine in a container of docker, nerdctl or podman", Description: engineUpDescription,
 		Flags: flags(stateFlags(), archiveFlags(), progressFlags(), engineProgramFlags(), engineHostFlags(), []cli.Flag{
-			&cli.StringFlag{Name: "network", Value: "none", Usage: "give the container the network `NAME`, for users other than riscv-build that pull images through it"},
 			&cli.BoolFlag{Name: "offline", Usage: "download nothing"},
 		}),
 		Action: engineUp,
@@ -93,7 +92,7 @@ func answers(p *place, c *cli.Context, url string) func(context.Context) error {
 func engineHost(c *cli.Context) (*enginehost.Tool, enginehost.Engine, error) {
 	e := enginehost.Engine{
 		Name: c.String("name"), Label: engineimage.Label, Image: engineimage.Name(programVersion()), State: engineimage.StateDir,
-		Net: c.String("network"), Prepare: []string{engineimage.ProgramPath, "engine", "prepare"},
+		Prepare: []string{engineimage.ProgramPath, "engine", "prepare"},
 	}
 	if err := enginehost.CheckName(e.Name); err != nil {
 		return nil, e, usageError{err}

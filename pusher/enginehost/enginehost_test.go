@@ -36,6 +36,14 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
+func TestInOneLine(t *testing.T) {
+	const said = "WARNING: Error loading config file: open /root/.docker/config.json: permission denied\n" +
+		"docker: Error response from daemon: refused.\n\nRun 'docker run --help' for more information"
+	if got := inOneLine(said); got != "docker: Error response from daemon: refused." {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestCheckName(t *testing.T) {
 	for name, ok := range map[string]bool{"riscv-build-engine": true, "e2": true, "a.b_c": true, "": false, "x": false, "-x": false, "a/b": false, "a b": false} {
 		if err := CheckName(name); (err == nil) != ok {

@@ -120,9 +120,22 @@ func (t *Tool) both(ctx context.Context, in io.Reader, args ...string) (out, com
 	err = cmd.Run()
 	out, complaints = strings.TrimSpace(stdout.String()), strings.TrimSpace(stderr.String())
 	if err != nil {
-		err = &commandError{line: t.name + " " + args[0], said: cmp.Or(complaints, out), err: err}
+		err = &commandError{line: t.name + " " + args[0], said: inOneLine(cmp.Or(complaints, out)), err: err}
 	}
 	return out, complaints, err
+}
+
+// inOneLine is what a command said, without what it says about its configuration
+// and its own help.
+func inOneLine(text string) string {
+	var kept []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "WARNING: ") && !strings.HasSuffix(line, "--help' for more information") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, " ")
 }
 
 // commandError is a command that failed, with what it said.

@@ -25,7 +25,6 @@ type Engine struct {
 	Label string // key of the label that image, container and volume carry
 	Image string // name that the image has in the store
 	State string // path in the container where the volume is
-	Net   string // network of the container; "" is none
 	// Prepare is the command in the container that makes it ready and says so.
 	Prepare []string
 	// Answers is asked again until the engine answers.
@@ -116,11 +115,8 @@ func (t *Tool) create(ctx context.Context, e Engine, image Image) error {
 	if err := t.remove(ctx, e.Name, "rm", "--force"); err != nil {
 		return err
 	}
-	net := e.Net
-	if net == "" {
-		net = "none"
-	}
-	_, err = t.run(ctx, nil, "run", "--detach", "--privileged", "--pull", "never", "--restart", "unless-stopped", "--network", net,
+	// What is built there has no network, and what it is built from comes with it.
+	_, err = t.run(ctx, nil, "run", "--detach", "--privileged", "--pull", "never", "--restart", "unless-stopped", "--network", "none",
 		"--name", e.Name, "--volume", e.Name+":"+e.State, e.Image)
 	if err != nil {
 		err = t.fail(ctx, "starting container", e.Name, err)
