@@ -16,15 +16,17 @@ import (
 // began in.
 const innerCgroup = "engine"
 
+const prepareLock = "/run/riscv-build-prepare.lock"
+
 // PrepareContainer makes a container ready that the engine runs in: its own
 // processes make room for cgroups of others, and QEMU runs riscv64 programs.
 // What is so already is left alone; each thing that it does is reported. Errors
 // do not keep the other thing from being done.
 func PrepareContainer(ctx context.Context, report func(string)) error {
 	// Two at a time would both register QEMU.
-	one := flock.New(filepath.Join(os.TempDir(), "riscv-build-prepare.lock"))
+	one := flock.New(prepareLock)
 	if err := one.Lock(); err != nil {
-		return fmt.Errorf("preparing the container: %w: let it write to its %s", err, os.TempDir())
+		return fmt.Errorf("preparing the container: %w: run this as root, where %q can be made", err, prepareLock)
 	}
 	defer one.Unlock() //nolint:errcheck // the end of the process unlocks it too
 	return thisMachine().prepare(ctx, report)
