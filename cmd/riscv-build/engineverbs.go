@@ -14,8 +14,8 @@ import (
 
 func engineCommand() *cli.Command {
 	return &cli.Command{
-		Name: "engine", Usage: "serve this machine's engine to others",
-		Subcommands: []*cli.Command{engineServeCommand(), engineDialCommand()},
+		Name: "engine", Usage: "find and try engines; serve this machine's to others",
+		Subcommands: []*cli.Command{engineListCommand(), engineCheckCommand(), engineServeCommand(), engineDialCommand()},
 		Action: func(c *cli.Context) error {
 			return usagef("running engine %q: there is no such verb: see `riscv-build engine --help`", c.Args().First())
 		},
