@@ -41,6 +41,8 @@ var rooms = []room{
 	},
 	{path: "builder/engine", never: []string{"cmd", "recipes", "builder/graph"}},
 	{path: "builder/engine/buildkit", never: []string{"builder/engine/embedded", "builder/engine/remote", "pusher"}},
+	{path: "builder/engine/remote", never: []string{"builder/engine/embedded", "pusher"}},
+	{path: "builder/engine/trial", never: []string{"builder/engine/embedded", "builder/engine/remote", "pusher"}},
 	{path: "builder/check", never: []string{"cmd", "pusher"}},
 	{path: "builder/host", never: []string{"cmd", "recipes", "pusher", "builder/engine", "builder/graph", buildkit}},
 	{path: "builder/engineimage", never: []string{"cmd", "pusher", "builder/engine", "builder/debian", "builder/graph", buildkit}},

@@ -100,9 +100,9 @@ func (m machine) runs(ctx context.Context) Finding {
 	switch {
 	case err != nil:
 		return Finding{Name: name, Severity: Error, What: err.Error(), Why: whyEmulator, Fix: installQEMU}
-	case status != tinyStatus:
+	case status != TinyStatus:
 		return Finding{Name: name, Severity: Error,
-			What: fmt.Sprintf("a riscv64 program that exits with %d exited with %d", tinyStatus, status),
+			What: fmt.Sprintf("a riscv64 program that exits with %d exited with %d", TinyStatus, status),
 			Why:  whyEmulator, Fix: installQEMU}
 	}
 	return good(name, Error, "runs")
@@ -196,7 +196,7 @@ func (m machine) register(ctx context.Context, program string, report func(strin
 		if err != nil {
 			return fmt.Errorf("trying %q: %w: install another QEMU", program, err)
 		}
-		if status == tinyStatus {
+		if status == TinyStatus {
 			report(fmt.Sprintf("registered %s for riscv64 programs (flags %s)", program, flags))
 			return nil
 		}

@@ -57,6 +57,9 @@ func buildAll(ctx context.Context, s *session, requests []builder.Request, done 
 	var failures []error
 	for _, req := range requests {
 		r, err := s.builder.Build(ctx, req)
+		if errors.Is(err, errEngineChanged) {
+			r, err = s.builder.Build(ctx, req) // now it is known what it is
+		}
 		s.display.Flush()
 		results = append(results, r)
 		done(r)

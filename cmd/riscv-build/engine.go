@@ -23,10 +23,14 @@ func (p *place) wantedEngine(c *cli.Context) string {
 	return cmp.Or(c.String("engine"), os.Getenv(config.EnvEngine), p.config.Engine, config.EngineAuto)
 }
 
-// remoteEngine is the engine elsewhere that was named; false if none was.
+// remoteEngine is the engine elsewhere that was named, or found where the
+// embedded one cannot run; false if it is the embedded one.
 func (p *place) remoteEngine(c *cli.Context) (remote.Options, bool, error) {
 	wanted := p.wantedEngine(c)
-	if wanted == config.EngineAuto || wanted == config.EngineEmbedded {
+	switch wanted {
+	case config.EngineAuto:
+		return p.autoEngine(c)
+	case config.EngineEmbedded:
 		return remote.Options{}, false, nil
 	}
 	opts, err := p.remoteOptions(c, wanted)
@@ -54,7 +58,8 @@ type lazyEngine struct {
 	say    func(format string, args ...any) // with -v
 	mu     sync.Mutex
 	engine engine.Engine
-	known  *engine.Info // of this machine, without an engine
+	known  *engine.Info // without an engine: of this machine, or as remembered
+	memory func(remote.Address) (knownEngine, bool)
 }
 
 func (l *lazyEngine) open(ctx context.Context) (engine.Engine, error) {
@@ -72,12 +77,7 @@ func (l *lazyEngine) opened(ctx context.Context) (engine.Engine, error) {
 		return nil, err
 	}
 	if elsewhere {
-		e, err := remote.Open(ctx, opts)
-		if err != nil {
-			return nil, err
-		}
-		l.engine = e
-		return e, nil
+		return l.openRemote(ctx, opts)
 	}
 	options, err := l.local()
 	if err != nil {
@@ -90,24 +90,41 @@ func (l *lazyEngine) opened(ctx context.Context) (engine.Engine, error) {
 	return e, err
 }
 
-// host tells where builds run. An engine elsewhere is asked; of this machine it
-// is known without one.
+func (l *lazyEngine) openRemote(ctx context.Context, opts remote.Options) (engine.Engine, error) {
+	e, err := remote.Open(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	l.engine = e
+	info, err := e.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if memory, ok := l.memory(opts.Address); ok {
+		memory.keep(info)
+	}
+	taken := l.known
+	l.known = &info
+	if taken != nil && !same(*taken, info) {
+		return nil, errEngineChanged
+	}
+	return e, nil
+}
+
+// host tells where builds run. An engine elsewhere is asked, if it was not
+// lately; of this machine it is known without one.
 func (l *lazyEngine) host(ctx context.Context) (engine.Info, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.known != nil {
 		return *l.known, nil
 	}
-	_, elsewhere, err := l.remote()
+	opts, elsewhere, err := l.remote()
 	if err != nil {
 		return engine.Info{}, err
 	}
 	if elsewhere {
-		e, err := l.opened(ctx)
-		if err != nil {
-			return engine.Info{}, err
-		}
-		return e.Info(ctx)
+		return l.hostElsewhere(ctx, opts)
 	}
 	info, err := embedded.Identify(ctx)
 	if err != nil { // without an engine nothing is run either
@@ -115,6 +132,20 @@ func (l *lazyEngine) host(ctx context.Context) (engine.Info, error) {
 	}
 	l.known = &info
 	return info, nil
+}
+
+func (l *lazyEngine) hostElsewhere(ctx context.Context, opts remote.Options) (engine.Info, error) {
+	if memory, ok := l.memory(opts.Address); ok {
+		if info, ok := memory.info(); ok {
+			l.known = &info
+			return info, nil
+		}
+	}
+	e, err := l.opened(ctx)
+	if err != nil {
+		return engine.Info{}, err
+	}
+	return e.Info(ctx)
 }
 
 // close closes the engine, and tells whether there was one.

@@ -14,9 +14,9 @@ import (
 
 func engineCommand() *cli.Command {
 	return &cli.Command{
-		Name: "engine", Usage: "serve an engine to others, on this machine or in a container",
+		Name: "engine", Usage: "find and try engines; serve one to others, on this machine or in a container",
 		Subcommands: []*cli.Command{
-			engineServeCommand(), engineUpCommand(), engineDownCommand(), engineImageCommand(),
+			engineListCommand(), engineCheckCommand(), engineServeCommand(), engineUpCommand(), engineDownCommand(), engineImageCommand(),
 			engineDialCommand(), enginePrepareCommand(),
 		},
 		Action: func(c *cli.Context) error {

@@ -60,11 +60,7 @@ func (s *session) configure(c *cli.Context) (builder.Config, error) {
 	if err != nil {
 		return builder.Config{}, err
 	}
-	s.engine = &lazyEngine{
-		remote: func() (remote.Options, bool, error) { return s.remoteEngine(c) },
-		local:  func() (embedded.Options, error) { return s.chooseEngine(c) },
-		say:    s.display.Verbose,
-	}
+	s.engine = s.lazy(c)
 	return builder.Config{
 		StateDir: s.stateDir,
 		Mirrors:  mirrors,
@@ -77,6 +73,16 @@ func (s *session) configure(c *cli.Context) (builder.Config, error) {
 		Engine:   s.engine.open,
 		Host:     s.engine.host,
 	}, nil
+}
+
+// lazy is the engine that flags, environment and configuration choose.
+func (s *session) lazy(c *cli.Context) *lazyEngine {
+	return &lazyEngine{
+		remote: func() (remote.Options, bool, error) { return s.remoteEngine(c) },
+		local:  func() (embedded.Options, error) { return s.chooseEngine(c) },
+		say:    s.display.Verbose,
+		memory: s.knownEngineOf,
+	}
 }
 
 // close ends what the session started and lets the next run in.

@@ -1,7 +1,12 @@
 package remote
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,8 +63,33 @@ func TestEngines(t *testing.T) {
 				}
 			}
 			unchanged(t, c, build)
+			if forget(t, c) {
+				if b := build("pause", "--no-cache"); b.Digest != here.Digest {
+					t.Errorf("with another engine than the last time: %+v", b)
+				}
+			}
 		})
 	}
+}
+
+// forget has the client take its engines for others than they are, as after the
+// QEMU of one was replaced; false if it remembers none.
+func forget(t *testing.T, c *client) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(c.dir, "cache", "engine-*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = os.WriteFile(file, bytes.Replace(text, []byte("qemu-riscv64"), []byte("another"), 1), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return len(files) > 0
 }
 
 // unchanged compares the second build of what did not change with the embedded
@@ -73,11 +103,50 @@ func unchanged(t *testing.T, c *client, build func(...string) built) {
 		b := build("pause")
 		there = min(there, b.took)
 		sent, received = b.sent, b.received
-		if !b.Cached || sent == 0 {
+		if !b.Cached {
 			t.Errorf("nothing changed, and it is %+v", b)
 		}
 	}
 	const limitBytes, limitTime = 100_000, 300 * time.Millisecond
 	rig.Figure{Line: "C", Got: fmt.Sprintf("%s: %d bytes sent, %d received", t.Name(), sent, received), Limit: fmt.Sprint(limitBytes), OK: sent <= limitBytes && received <= limitBytes}.Report(t)
 	rig.Figure{Line: "C", Got: fmt.Sprintf("%s: %v more than embedded", t.Name(), there-here), Limit: limitTime.String(), OK: there-here <= limitTime, Timing: true}.Report(t)
+}
+
+// TestCheckAndList: an engine that works says what it is; one that does not is
+// in the list with the reason.
+func TestCheckAndList(t *testing.T) {
+	c := newClient(t)
+	s := serve(t)
+	r := c.run("engine", "check", s.url())
+	says(t, r, 0)
+	for _, words := range []string{s.url(), "BuildKit   v0.", "worker     runc", "linux/riscv64", "qemu-riscv64", "a riscv64 program ran"} {
+		if !strings.Contains(r.Stdout, words) {
+			t.Errorf("it does not say %q:\n%s", words, r.Stdout)
+		}
+	}
+	says(t, c.run("engine", "check", "unix:///absent.sock"), 3, "unix:///absent.sock", "engine serve")
+	says(t, c.run("engine", "check", "--containerd", "none"), 0)
+
+	var list struct {
+		Engines []struct {
+			Engine, RISCV64 string
+			OK              bool
+			Problems        []string
+		}
+	}
+	r = c.with("RISCV_BUILD_ENGINE="+s.url(), "DOCKER_HOST=unix:///absent.sock").run("engine", "ls", "--json")
+	says(t, r, 0)
+	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil || len(list.Engines) < 2 {
+		t.Fatalf("%v: %s", err, r.Stdout)
+	}
+	for i, want := range []string{s.url(), "embedded"} {
+		if e := list.Engines[i]; e.Engine != want || !e.OK || e.RISCV64 == "" {
+			t.Errorf("got %+v, want %s", e, want)
+		}
+	}
+	r = c.with("DOCKER_HOST=tcp://127.0.0.1:"+port(t)).run("engine", "ls")
+	says(t, r, 0)
+	if !strings.Contains(r.Stdout, "docker://") || !strings.Contains(r.Stdout, "not usable: docker at") {
+		t.Errorf("the docker that does not answer:\n%s", r.Stdout)
+	}
 }

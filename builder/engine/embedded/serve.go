@@ -18,7 +18,7 @@ import (
 // BuildKit, until ctx ends: then what is being built ends, too. Who may connect
 // may do on this machine what root may. ready is called when they are answered.
 func Serve(ctx context.Context, opts Options, l net.Listener, ready func()) error {
-	sayVersion()
+	version.Version = ownVersion()
 	opts.shared = true
 	opened, err := Open(ctx, opts)
 	if err != nil {
@@ -39,18 +39,19 @@ func Serve(ctx context.Context, opts Options, l net.Listener, ready func()) erro
 	return errors.Join(err, e.Close())
 }
 
-// sayVersion has the BuildKit of this program say which it is: the version is
-// part of a build of its own only.
-func sayVersion() {
+// ownVersion is the version of the BuildKit in this program. It says it by
+// itself in a build of its own only.
+func ownVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return
+		return version.Version
 	}
 	for _, module := range info.Deps {
 		if module.Path == version.Package {
-			version.Version = module.Version
+			return module.Version
 		}
 	}
+	return version.Version
 }
 
 // describe has a worker say which programs run here, and what runs the foreign ones.
@@ -60,8 +61,6 @@ func describe(ctx context.Context, opt *base.WorkerOpt) error {
 		return err
 	}
 	opt.Labels[buildkit.EmulatorLabel] = info.Emulator
-	if info.Platform.Architecture != buildkit.Target.Architecture {
-		opt.Platforms = append(opt.Platforms, buildkit.Target)
-	}
+	opt.Platforms = info.Platforms
 	return nil
 }

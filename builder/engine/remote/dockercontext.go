@@ -26,13 +26,18 @@ type dockerContext struct {
 	tls  string // directory with ca.pem, cert.pem and key.pem; empty: none
 }
 
+// dockerDir is where the docker command keeps its configuration.
+func dockerDir(getenv func(string) string) string {
+	if dir := getenv("DOCKER_CONFIG"); dir != "" {
+		return dir
+	}
+	return filepath.Join(getenv("HOME"), ".docker")
+}
+
 // findDockerContext finds a context by its name; "" is the one that the docker
 // command would use.
 func findDockerContext(name string, getenv func(string) string) (dockerContext, error) {
-	dir := getenv("DOCKER_CONFIG")
-	if dir == "" {
-		dir = filepath.Join(getenv("HOME"), ".docker")
-	}
+	dir := dockerDir(getenv)
 	if name == "" {
 		if getenv("DOCKER_HOST") != "" {
 			return dockerContext{name: defaultContext}, nil

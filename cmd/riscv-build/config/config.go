@@ -36,7 +36,7 @@ const (
 
 // The engines that have no URL.
 const (
-	EngineAuto     = "auto" // the embedded one
+	EngineAuto     = "auto" // the embedded one, else the first that is found
 	EngineEmbedded = "embedded"
 )
 
