@@ -30,11 +30,8 @@ func (t *Tool) Down(ctx context.Context, e Engine, purge bool) (removed []string
 			return nil, err
 		}
 		removed = append(removed, "container "+e.Name)
-		if name := cmp.Or(c.Config.Image, c.Image); name != "" {
-			// Where another container uses it, it stays.
-			if _, err := t.run(ctx, nil, "rmi", name); err == nil {
-				removed = append(removed, "image "+name)
-			}
+		if name := cmp.Or(c.Config.Image, c.Image); t.discard(ctx, name) {
+			removed = append(removed, "image "+name)
 		}
 	}
 	if !purge {

@@ -159,6 +159,7 @@ func said(err error, texts ...string) bool {
 // inspected is what the three commands agree on about containers, images and
 // volumes.
 type inspected struct {
+	ID     string `json:"Id"`
 	Image  string // of a container
 	Config struct {
 		Image  string // name, of a container
@@ -194,6 +195,15 @@ func (t *Tool) load(ctx context.Context, img pusher.Image, name string) error {
 	defer r.Close()
 	_, err := t.run(ctx, r, "load")
 	return t.fail(ctx, "loading image", name, err)
+}
+
+// discard removes an image, unless others use it.
+func (t *Tool) discard(ctx context.Context, image string) bool {
+	if image == "" {
+		return false
+	}
+	_, err := t.run(ctx, nil, "rmi", image)
+	return err == nil
 }
 
 // remove removes an object with a command; one that is gone already is

@@ -63,9 +63,8 @@ func (t *Tool) Up(ctx context.Context, e Engine, image Image) (did string, err e
 	switch {
 	case found && old.Config.Labels[e.Label] != image.Identity().String():
 		did, err = Replaced, t.create(ctx, e, image)
-		if err == nil && old.Image != "" {
-			// Where others use it, it stays.
-			_, _ = t.run(ctx, nil, "rmi", old.Image)
+		if err == nil {
+			t.discard(ctx, old.Image)
 		}
 	case found && old.State.Running:
 		did = Running
@@ -111,6 +110,7 @@ func (t *Tool) create(ctx context.Context, e Engine, image Image) error {
 		if err := t.load(ctx, img, e.Image); err != nil {
 			return err
 		}
+		t.discard(ctx, have.ID) // which has lost its name
 	}
 	if err := t.remove(ctx, e.Name, "rm", "--force"); err != nil {
 		return err

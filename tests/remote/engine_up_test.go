@@ -107,6 +107,12 @@ func (e engineRun) replaced(embedded string) {
 	if images := e.c.Must("images", "-q"); strings.Contains(images, "\n") {
 		e.t.Errorf("the old image is left: %s", images)
 	}
+	// The container has gone, its image is there, and it is of another version.
+	e.c.Must("rm", "--force", engineContainer)
+	e.up("created")
+	if images := e.c.Must("images", "-q"); strings.Contains(images, "\n") {
+		e.t.Errorf("the old image is left: %s", images)
+	}
 	if digest, _ := e.build("--engine", e.url()); digest != embedded {
 		e.t.Errorf("built by another version: %s, want %s", digest, embedded)
 	}
@@ -116,6 +122,7 @@ func (e engineRun) replaced(embedded string) {
 func (e engineRun) taken() {
 	e.t.Helper()
 	image := e.c.Must("container", "inspect", "--format", "{{.Config.Image}}", engineContainer)
+	running := e.c.Must("container", "inspect", "--format", "{{.Id}}", engineContainer)
 	e.c.Must("volume", "create", "a-volume")
 	e.c.Must("run", "--detach", "--label", "io.riscv-build.engine=", "--network", "none", "--name", "a-container", "--entrypoint", "riscv-build", image, "version")
 	for _, name := range []string{"a-volume", "a-container"} {
@@ -128,6 +135,9 @@ func (e engineRun) taken() {
 				e.t.Errorf("engine %s --name %s: exit %d\n%s", verb, name, r.Code, r.Stderr)
 			}
 		}
+	}
+	if now := e.c.Must("container", "inspect", "--format", "{{.Id}}", engineContainer); now != running {
+		e.t.Errorf("the engine is in another container: %s, it was in %s", now, running)
 	}
 	e.c.Must("rm", "--force", "a-container")
 	e.c.Must("volume", "rm", "a-volume")
