@@ -37,7 +37,7 @@ func TestAdvice(t *testing.T) {
 }
 
 func TestInOneLine(t *testing.T) {
-	const said = "WARNING: Error loading config file: open /root/.docker/config.json: permission denied\n" +
+	const said = "WARNING: Error loading config file: open /home/anna/.docker/config.json: permission denied\n" +
 		"docker: Error response from daemon: refused.\n\nRun 'docker run --help' for more information"
 	if got := inOneLine(said); got != "docker: Error response from daemon: refused." {
 		t.Errorf("got %q", got)
