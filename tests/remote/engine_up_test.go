@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -20,9 +21,9 @@ type engineRun struct {
 	c    rig.Containers
 }
 
-// run runs the program on the shared state directory.
+// run runs the program on the shared state directory, at the end of the test too.
 func (e engineRun) run(args ...string) rig.Result {
-	return rig.Run(e.t.Context(), e.c.Env, append(args, "--state-dir", engineState())...)
+	return rig.Run(context.WithoutCancel(e.t.Context()), e.c.Env, append(args, "--state-dir", engineState())...)
 }
 
 // up starts the engine and wants to be told what was done.
