@@ -65,7 +65,7 @@ type Run struct {
 }
 
 // Probe is a second process in the container (same network namespace, loopback only).
-// Mount is a manifest in Run.Store whose root is mounted read-only at MountPath.
+// Mount is a manifest in Run.Store whose root is mounted at MountPath; what is written there is forgotten.
 // Args must end with status 0, also after SIGTERM: an engine elsewhere takes
 // another status for the failure of the whole container.
 type Probe struct {

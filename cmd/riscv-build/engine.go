@@ -43,7 +43,7 @@ func (p *place) remoteOptions(c *cli.Context, url string) (remote.Options, error
 	if err != nil {
 		return remote.Options{}, usageError{err}
 	}
-	opts := remote.Options{Address: address, Notice: p.display.Notice}
+	opts := remote.Options{Address: address}
 	dir := cmp.Or(c.String("engine-tls"), os.Getenv(config.EnvEngineTLS), p.config.EngineTLS)
 	if dir != "" && address.Kind() == "tcp" {
 		opts.TLS = remote.TLS{CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}

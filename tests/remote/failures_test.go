@@ -2,7 +2,6 @@ package remote
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -117,12 +116,13 @@ func TestOldDocker(t *testing.T) {
 	says(t, c.run("pause", "--engine", "docker-container://absent"), 3, "there is no container", "docker ps")
 }
 
-// link is a connection to a server that can be cut.
+// link is a connection to a server that can be cut, or freeze.
 type link struct {
 	listener net.Listener
 	to       string // socket
 	mu       sync.Mutex
 	conns    []net.Conn
+	frozen   sync.RWMutex // while it is locked, nothing goes through
 }
 
 func newLink(t *testing.T, to string) *link {
@@ -153,8 +153,22 @@ func (k *link) serve() {
 		k.mu.Lock()
 		k.conns = append(k.conns, near, far)
 		k.mu.Unlock()
-		go func() { _, _ = io.Copy(far, near); far.Close() }()
-		go func() { _, _ = io.Copy(near, far); near.Close() }()
+		go k.copy(far, near)
+		go k.copy(near, far)
+	}
+}
+
+func (k *link) copy(to, from net.Conn) {
+	defer to.Close()
+	buf := make([]byte, 1<<15)
+	for {
+		n, err := from.Read(buf)
+		k.frozen.RLock()
+		_, failed := to.Write(buf[:n])
+		k.frozen.RUnlock()
+		if err != nil || failed != nil {
+			return
+		}
 	}
 }
 
@@ -215,6 +229,15 @@ func TestInTheMiddle(t *testing.T) {
 			t.Errorf("it took %v to notice", r.Took)
 		}
 	})
+	if rig.Full {
+		t.Run("link dead without a word", func(t *testing.T) {
+			k := newLink(t, s.socket)
+			defer k.frozen.Unlock()
+			r := during(t, c, k.url(), func(*os.Process) { k.frozen.Lock() })
+			says(t, r, 4, k.url(), "start the build again")
+			rig.Figure{Line: "E", Got: fmt.Sprintf("a dead link noticed after %v", r.Took), Limit: "2m", OK: r.Took < 2*time.Minute}.Report(t)
+		})
+	}
 	t.Run("engine killed", func(t *testing.T) {
 		r := during(t, c, s.url(), func(*os.Process) { _ = s.cmd.Process.Kill() })
 		says(t, r, 4, s.url(), "the connection broke, or the engine ended", "start the build again")

@@ -120,7 +120,8 @@ func (b *container) make(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		mounts = append(mounts, &pb.Mount{Dest: b.job.Probe.MountPath, MountType: pb.MountType_BIND, ResultID: id, Readonly: true})
+		// Not read-only: the BuildKit of Docker 26 does not unpack such a mount.
+		mounts = append(mounts, &pb.Mount{Dest: b.job.Probe.MountPath, MountType: pb.MountType_BIND, ResultID: id})
 	}
 	_, err = b.gateway.NewContainer(ctx, &gatewaypb.NewContainerRequest{
 		ContainerID: b.id,

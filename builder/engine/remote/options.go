@@ -10,8 +10,6 @@ package remote
 type Options struct {
 	Address Address
 	TLS     TLS // for tcp:// only
-	// Notice is told, in one line each, what the user should know. nil: nobody is told.
-	Notice func(format string, args ...any)
 }
 
 // TLS are the PEM files that a connection over TCP is secured with.
@@ -19,10 +17,4 @@ type TLS struct {
 	CA   string // authorities that may have signed the engine's certificate; empty: those of the system
 	Cert string // this client's certificate
 	Key  string // its key
-}
-
-func (o Options) notice(format string, args ...any) {
-	if o.Notice != nil {
-		o.Notice(format, args...)
-	}
 }

@@ -71,7 +71,7 @@ func Run(ctx context.Context, e engine.Engine, dir string) error {
 	case result.TimedOut:
 		return fmt.Errorf("running a riscv64 program: it did not end within %s: the engine's QEMU does not work", timeLimit)
 	case result.Exit != host.TinyStatus:
-		return fmt.Errorf("running a riscv64 program: exit status %d instead of %d: %s: the engine's QEMU does not work: `riscv-build doctor --fix` there brings another",
+		return fmt.Errorf("running a riscv64 program: exit status %d instead of %d: %s: where it is not containers that fail, the engine's QEMU does not work: `riscv-build doctor --fix` there brings another",
 			result.Exit, host.TinyStatus, strings.TrimSpace(string(result.Stderr)))
 	}
 	return nil
