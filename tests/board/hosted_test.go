@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/riscv-build/riscv-build/tests/board/boardrig"
 	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
@@ -66,7 +67,7 @@ func byRunc(t *testing.T) *prepared {
 	t.Helper()
 	runcOnce.Do(func() {
 		h := &hosted{t: t, dir: filepath.Join(rig.Work, "by-runc")}
-		if r := rig.Run(t.Context(), nil, "fetch", "pause", packagesOnly(), "--locked", "--state-dir", h.dir); r.Code != 0 {
+		if r := rig.Run(t.Context(), boardrig.MirrorEnv(t), "fetch", "pause", packagesOnly(), "--locked", "--state-dir", h.dir); r.Code != 0 {
 			t.Fatalf("fetching: exit code %d\n%s", r.Code, r.Stderr)
 		}
 		p := &prepared{dir: h.dir, source: h.build("pause"), packages: h.build(packagesOnly())}

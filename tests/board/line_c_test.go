@@ -41,17 +41,7 @@ func disasters() []disaster {
 // the power, at random moments. The next one gives the image that an undisturbed
 // one gives, and when the cache is pruned nothing of ours is left.
 func TestLineBoardC(t *testing.T) {
-	opt := boardrig.Options{Persist: true, Seed: seed(t, packageImage)}
-	if rig.Full {
-		opt.Seed = seed(t, sourceImage)
-	}
-	b := boardrig.Start(t, opt)
-	b.Copy(testdata(), recipeDir)
-	clean, length := buildAnew(t, b)
-	length /= 2 // those that follow find everything unpacked
-	if rig.Full {
-		_, length = buildAnew(t, b)
-	}
+	b, clean, length := undisturbed(t)
 	all := disasters()
 	for i, d := range all {
 		moment := rand.N(length)
@@ -72,9 +62,23 @@ func TestLineBoardC(t *testing.T) {
 	rig.Figure{Line: "board C", Got: fmt.Sprintf("after cache prune: %q is left", left), Limit: "nothing", OK: left == ""}.Report(t)
 }
 
-// anew is the build that disasters meet: in the reduced run of packages alone,
-// which is made ready, so that what is struck is mostly its tests; in the full
-// run of both kinds, from the assembling of packages on.
+// undisturbed is a board, what builds give that nothing befalls there, and how
+// long they take. In the reduced run it is the board of the lines before.
+func undisturbed(t *testing.T) (b *boardrig.Board, digests string, length time.Duration) {
+	t.Helper()
+	if !rig.Full {
+		m := native(t, packageImage)
+		return nativeBoard(t), m.digests(), m.took / 3 // those that follow find everything unpacked
+	}
+	b = boardrig.Start(t, boardrig.Options{Persist: true, Seed: seed(t)})
+	b.Copy(testdata(), recipeDir)
+	digests, _ = buildAnew(t, b)
+	_, length = buildAnew(t, b)
+	return b, digests, length
+}
+
+// anew is the build that disasters meet: in the reduced run of packages alone, in
+// the full run of both kinds; from the assembling of packages on.
 func anew() string {
 	command := "build --json --progress plain --no-cache " + recipe(packageImage, recipeDir)
 	if rig.Full {
@@ -87,10 +91,7 @@ func anew() string {
 func buildAnew(t *testing.T, b *boardrig.Board) (digests string, took time.Duration) {
 	t.Helper()
 	r := b.Must("riscv-build " + anew())
-	for _, x := range parse(t, r).Results {
-		digests += x.Name + " " + x.Digest + " "
-	}
-	return digests, r.Took
+	return parse(t, r).digests(), r.Took
 }
 
 // remains lists what of ours is left in containerd, below the state directory

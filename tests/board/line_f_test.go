@@ -51,7 +51,7 @@ func TestLineBoardF(t *testing.T) {
 // onForky builds on a board whose containerd is 2.1 what runc builds here.
 func onForky(t *testing.T) {
 	runc := byRunc(t)
-	b := boardrig.Start(t, boardrig.Options{Suite: boardrig.Forky, Seed: seed(t, sourceImage)})
+	b := boardrig.Start(t, boardrig.Options{Suite: boardrig.Forky, Seed: seed(t)})
 	b.Copy(testdata(), recipeDir)
 	for image, want := range map[string]string{packageImage: runc.packages.Digest, sourceImage: runc.source.Digest} {
 		m := buildOn(t, b, image, "--load", "--containerd", kubernetes)

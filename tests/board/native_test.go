@@ -64,6 +64,15 @@ type report struct {
 	} `json:"results"`
 }
 
+// digests names the images with their digests.
+func (r report) digests() string {
+	var all string
+	for _, x := range r.Results {
+		all += x.Name + " " + x.Digest + " "
+	}
+	return all
+}
+
 func parse(t *testing.T, r rig.Result) report {
 	t.Helper()
 	var rep report
@@ -83,53 +92,48 @@ type made struct {
 
 func (m made) digest() string { return m.Results[0].Digest }
 
-// seeds keeps the directories that seed makes.
-var seeds sync.Map // of images: func() (string, error)
+var seeded struct {
+	once sync.Once
+	dir  string
+	err  error
+}
 
 // seed is a state directory in which the host has made ready what a native build
-// of images begins with, downloads and the layers of the tool chain. A board that
-// has it begins with the compiling: what it would make ready itself is the same,
-// byte for byte, and takes it minutes.
-func seed(t *testing.T, images ...string) string {
+// of the source image begins with: downloads and the layers of the tool chain. A
+// board that has it begins with the compiling: what it would make ready itself is
+// the same, byte for byte, and takes it minutes.
+func seed(t *testing.T) string {
 	t.Helper()
 	env := boardrig.MirrorEnv(t)
-	get, _ := seeds.LoadOrStore(strings.Join(images, " "), sync.OnceValues(func() (string, error) {
-		dir, err := os.MkdirTemp(rig.Work, "seed-")
-		if err != nil {
-			return "", err
-		}
-		for _, image := range images {
-			// What an emulated build would do is what a native one does.
-			args := []string{"graph", "--mode", "emulate", "--format", "json", recipe(image, testdata()), "--state-dir", dir}
-			if image == packageImage {
-				args = []string{"build", "--progress", "plain", "--containerd", "none", recipe(image, testdata()), "--state-dir", dir}
-			}
-			if r := rig.Run(context.Background(), env, args...); r.Code != 0 {
-				return "", fmt.Errorf("making %s ready: exit code %d\n%s", image, r.Code, rig.Tail(r.Stderr, 30))
-			}
-		}
-		// The engine's cache is this machine's.
-		for _, name := range []string{"buildkit", "buildkit.lock", "lock"} {
-			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
-				return "", err
-			}
-		}
-		return dir, nil
-	}))
-	dir, err := get.(func() (string, error))()
-	if err != nil {
-		t.Fatal(err)
+	seeded.once.Do(func() { seeded.dir, seeded.err = makeSeed(env) })
+	if seeded.err != nil {
+		t.Fatal(seeded.err)
 	}
-	return dir
+	return seeded.dir
+}
+
+func makeSeed(env []string) (string, error) {
+	dir, err := os.MkdirTemp(rig.Work, "seed-")
+	if err != nil {
+		return "", err
+	}
+	// What an emulated build would do is what a native one does.
+	r := rig.Run(context.Background(), env, "graph", "--mode", "emulate", "--format", "json", sourceImage, "--state-dir", dir)
+	if r.Code != 0 {
+		return "", fmt.Errorf("making %s ready: exit code %d\n%s", sourceImage, r.Code, rig.Tail(r.Stderr, 30))
+	}
+	// The holder of the lock is a process of this machine.
+	return dir, os.Remove(filepath.Join(dir, "lock"))
 }
 
 // nativeBoard is the board that builds for the lines A, B and D. In the reduced
-// run it is the smallest there is, and does not make the tool chain ready.
+// run it is the smallest there is, does not make the tool chain ready, and line C
+// comes upon it.
 func nativeBoard(t *testing.T) *boardrig.Board {
 	t.Helper()
 	opt := boardrig.Options{Memory: "2G"}
 	if !rig.Full {
-		opt = boardrig.Options{Memory: "1G", Seed: seed(t, sourceImage)}
+		opt = boardrig.Options{Memory: "1G", Persist: true, Seed: seed(t)}
 	}
 	b := boardrig.SharedWith(t, opt)
 	b.Copy(testdata(), recipeDir)
