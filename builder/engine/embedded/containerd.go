@@ -113,7 +113,7 @@ func (b *containerdBackend) connect(ctx context.Context) error {
 	}
 	b.server = server.UUID
 	b.conn = b.client.Conn().(*grpc.ClientConn) //nolint:forcetypeassert // that of a client by address
-	go func() { b.parted.Store(b.conn.WaitForStateChange(context.Background(), connectivity.Ready)) }()
+	go b.watch()
 	plugins, err := b.client.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1")
 	if err != nil {
 		return err
@@ -128,6 +128,18 @@ func (b *containerdBackend) connect(ctx context.Context) error {
 		What: fmt.Sprintf("containerd at %q has none of the snapshotters %s", b.address, strings.Join(snapshotters, ", ")),
 		Do:   "see what it says of them with `ctr plugins ls`, or build without it: --containerd none",
 	}
+}
+
+// watch waits until the connection is lost. What runs in containers then has
+// nobody to report to, and a server among it would go on for ever, as would the
+// wait for the end of its output.
+func (b *containerdBackend) watch() {
+	b.conn.WaitForStateChange(context.Background(), connectivity.Ready)
+	if b.conn.GetState() == connectivity.Shutdown {
+		return // by close
+	}
+	b.parted.Store(true)
+	killContainers(b.namespace)
 }
 
 // goneWords are what the client of a containerd says when its connection has

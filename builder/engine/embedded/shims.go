@@ -3,6 +3,7 @@
 package embedded
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -49,6 +50,31 @@ func endForgottenShims(namespace string) error {
 		return fmt.Errorf("removing what runc knows of containers that have gone: %w", err)
 	}
 	return nil
+}
+
+// killContainers kills what runs below the shims of a namespace, whether there
+// is a containerd or not.
+func killContainers(namespace string) {
+	shims, err := shimsOf(namespace)
+	if err != nil || len(shims) == 0 {
+		return // there is no /proc, or nothing runs
+	}
+	files, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is valid
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has just ended
+		}
+		pid, parent := 0, 0
+		// proc_pid_stat(5): the name in parentheses may hold anything.
+		_, err = fmt.Sscanf(string(text[bytes.LastIndexByte(text, ')')+1:]), " %s %d", new(string), &parent)
+		if err == nil {
+			_, err = fmt.Sscan(filepath.Base(filepath.Dir(file)), &pid)
+		}
+		if err == nil && slices.ContainsFunc(shims, func(s shim) bool { return s.pid == parent }) {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
 }
 
 // shimsOf finds the shims of a namespace among the processes.
