@@ -73,7 +73,8 @@ func (e *TestError) ExitCode() int { return 1 }
 
 // RunTests runs every test, also after one has failed, and returns a result
 // for each. Failed tests are a *TestError; another error is about the machine
-// (no engine) or the end of ctx, and the results are those until then.
+// (no engine, or one that was lost) or the end of ctx, and the results are those
+// until then.
 func RunTests(ctx context.Context, run TestRun) ([]TestResult, error) {
 	r := &runner{TestRun: run}
 	if r.ProbePath == "" {
@@ -87,9 +88,12 @@ func RunTests(ctx context.Context, run TestRun) ([]TestResult, error) {
 		if ctx.Err() != nil {
 			return results, fmt.Errorf("testing the image of recipe %q: %w", run.Recipe, context.Cause(ctx))
 		}
-		var environment *openError
-		if errors.As(err, &environment) {
-			return results, environment.err
+		var open *openError
+		if errors.As(err, &open) {
+			return results, open.err
+		}
+		if engine.OfMachine(err) {
+			return results, fmt.Errorf("testing the image of recipe %q: %w", run.Recipe, err)
 		}
 		if err != nil {
 			result.Detail = err.Error()

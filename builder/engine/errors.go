@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -23,6 +24,15 @@ func (e *EnvironmentError) Error() string {
 
 // Unwrap gives the cause.
 func (e *EnvironmentError) Unwrap() error { return e.Err }
+
+// OfMachine tells whether an error says something about the machine or the way to it, not about
+// what was built or run.
+func OfMachine(err error) bool {
+	var lacks *EnvironmentError
+	var full *SpaceError
+	var link *LinkError
+	return errors.As(err, &lacks) || errors.As(err, &full) || errors.As(err, &link)
+}
 
 // ExecError is a step of a graph whose command ended with another exit status than 0.
 type ExecError struct {

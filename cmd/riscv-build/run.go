@@ -28,8 +28,9 @@ func runCommand() *cli.Command {
 		Name: "run", Usage: "run an image once in containerd, docker or podman, and clean up", ArgsUsage: "REF|RECIPE.toml|NAME|LAYOUT [-- ARGUMENTS]",
 		Description: "A recipe is built, unless it is already. An image that the engine does not have is pulled from its\n" +
 			"registry, whatever the engine's configuration, and removed at the end. Arguments take the place of the\n" +
-			"image's command; its entrypoint stays. The exit status is that of the container, which gets a terminal\n" +
-			"where this program has one. The first ^C goes to the container, the second kills it.",
+			"image's command; its entrypoint stays. The exit status is that of the container, 127 or 126 where its\n" +
+			"program is not there or cannot be executed. It gets a terminal where this program has one. The first ^C\n" +
+			"goes to the container, the second kills it.",
 		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), containerdFlags(), limitFlags(), []cli.Flag{
 			inFlag(),
 			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set `KEY=VALUE`, or KEY as it is here (may be repeated)"},

@@ -127,7 +127,7 @@ func (s *Containerd) attend(ctx context.Context, c client.Container, stop string
 	}
 	close(in.begun)
 	if err != nil {
-		return 0, err
+		return 0, asStartError(err)
 	}
 	ended, err := t.Wait(ctx)
 	if err != nil {
@@ -140,7 +140,7 @@ func (s *Containerd) attend(ctx context.Context, c client.Container, stop string
 	}
 	defer restore()
 	if err := t.Start(ctx); err != nil {
-		return 0, err
+		return 0, asStartError(err)
 	}
 	done := make(chan struct{})
 	defer close(done)

@@ -206,7 +206,7 @@ func (d *Docker) run(ctx context.Context, name string, p Process) (int, error) {
 	go func() { output <- copyStreams(streams, p) }()
 	ended := d.client.ContainerWait(ctx, made.ID, client.ContainerWaitOptions{Condition: container.WaitConditionRemoved})
 	if _, err := d.client.ContainerStart(ctx, made.ID, client.ContainerStartOptions{}); err != nil {
-		return 0, err
+		return 0, asStartError(err)
 	}
 	under := dockerProcess{d.client, made.ID}
 	restore, err := attach(ctx, under, p.Console)

@@ -38,7 +38,8 @@ type Loaded struct {
 	Unchanged bool     `json:"unchanged"`
 }
 
-// Error is an engine that did not do what was asked. Exit code 3.
+// Error is an engine that did not do what was asked. Exit code 3, or 126 or
+// 127 where the image's program does not start, as shells have it.
 type Error struct {
 	Op, Object string // "loading image", "riscv64/nginx:1.26"
 	Engine     string
@@ -58,8 +59,15 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// ExitCode is that of a machine that lacks something.
-func (e *Error) ExitCode() int { return 3 }
+// ExitCode is that of a machine that lacks something, if it is not the image
+// whose program does not start.
+func (e *Error) ExitCode() int {
+	var s *startError
+	if errors.As(e.Err, &s) {
+		return s.status()
+	}
+	return 3
+}
 
 // CheckName says what is wrong with a name to load an image under,
 // [HOST[:PORT]/]REPOSITORY[:TAG].

@@ -120,6 +120,24 @@ func TestDockerSaysErrors(t *testing.T) {
 	}
 }
 
+func TestStatusOfWhatDoesNotStart(t *testing.T) {
+	for text, want := range map[string]int{
+		`runc create failed: unable to start container process: error during container init: exec: "/pause": stat /pause: no such file or directory: unknown`: 127,
+		`runc create failed: unable to start container process: exec: "pause": executable file not found in $PATH: unknown`:                                   127,
+		"crun: executable file `pause` not found in $PATH: No such file or directory":                                                                         127,
+		`runc create failed: unable to start container process: error during container init: exec: "/pause": permission denied: unknown`:                      126,
+		`exec /pause: exec format error`: 126,
+		`runc create failed: unable to start container process: error during container init: error mounting "/x" to rootfs: no such file or directory`: 3,
+		`no runtime for "io.containerd.runc.v2" is configured`: 3,
+	} {
+		err := fail(t.Context(), Error{Op: "running image", Err: asStartError(errors.New(text))})
+		var e *Error
+		if !errors.As(err, &e) || e.ExitCode() != want {
+			t.Errorf("%q: got %v, want %d", text, e.ExitCode(), want)
+		}
+	}
+}
+
 // patient is a process that notes what it is told.
 type patient struct {
 	heard chan string

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -72,6 +73,31 @@ func makeSources(volumes []Volume) error {
 		}
 	}
 	return nil
+}
+
+// startError is a container whose program cannot be executed.
+type startError struct{ error }
+
+func (e *startError) Unwrap() error { return e.error }
+
+// aboutProgram is how OCI runtimes begin to say so; they have no code for it.
+var aboutProgram = regexp.MustCompile(`(?i)executable file|\bexec:? ["/]`)
+
+// asStartError marks an error of starting a container that is about its program.
+func asStartError(err error) error {
+	if err != nil && aboutProgram.MatchString(err.Error()) {
+		return &startError{err}
+	}
+	return err
+}
+
+// status is 127 for a program that is not there, else 126, as shells have it.
+func (e *startError) status() int {
+	text := strings.ToLower(e.Error())
+	if strings.Contains(text, "no such file") || strings.Contains(text, "not found") {
+		return 127
+	}
+	return 126
 }
 
 // running is a process under way.

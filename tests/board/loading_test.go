@@ -165,7 +165,29 @@ func (e *engine) runs(name string) {
 	}
 	e.pulls(layout)
 	e.flagged(name)
+	e.unstartable(name)
 	e.stops(name)
+}
+
+// unstartable runs an image whose program is hidden: the statuses are those of
+// shells.
+func (e *engine) unstartable(name string) {
+	t := e.t
+	t.Helper()
+	_, env := app(t, "1.0")
+	for hidden, want := range map[string]int{"/usr/bin": 127, "/usr/bin/busybox": 126} {
+		cover := t.TempDir()
+		if want == 126 { // a file that cannot be executed
+			cover = filepath.Join(cover, "file")
+			if err := os.WriteFile(cover, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := e.run(env, "", append([]string{"run", name, "--volume", cover + ":" + hidden}, e.flags...)...)
+		if r.code != want || !strings.Contains(r.errors, "busybox") {
+			t.Errorf("with %s hidden: status %d, want %d\n%s", hidden, r.code, want, r.errors)
+		}
+	}
 }
 
 // pulls runs an image that only a registry has, over plain HTTP.

@@ -37,7 +37,7 @@ func TestContainerdLostUnderAServer(t *testing.T) {
 	c.Restart()
 	select {
 	case r := <-ended:
-		if r.Code != 3 || !strings.Contains(r.Stderr, "containerd at \""+c.Socket+"\" ended") {
+		if r.Code != 3 || !strings.Contains(r.Stderr, "containerd at \""+c.Socket+"\" ended") || strings.Contains(r.Stderr, "correct the recipe") {
 			t.Errorf("exit code %d\n%s", r.Code, rig.Tail(r.Stderr, 20))
 		}
 	case <-time.After(time.Minute):
