@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -199,6 +200,34 @@ const socketTable = `  sl  local_address rem_address   st tx_queue rx_queue tr t
   sl  local_address                         remote_address                        st
    0: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000000
 `
+
+func TestMarkedOutput(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                               "",
+		"answer":                         "answer",
+		endMark:                          "",
+		"answer" + endMark:               "answer",
+		"answer" + endMark + "more":      "answer",
+		"[end of" + endMark:              "[end of",
+		"[end of the output of somebody": "[end of the output of somebody",
+		"[[" + endMark[:20]:              "[[" + endMark[:20],
+	} {
+		for name, r := range map[string]io.Reader{"at once": strings.NewReader(text), "by bytes": iotest.OneByteReader(strings.NewReader(text))} {
+			got, err := io.ReadAll(&marked{from: r})
+			if err != nil || string(got) != want {
+				t.Errorf("%q %s: got %q, %v", text, name, got, err)
+			}
+		}
+	}
+	// It ends though what it reads from does not, and nothing that is no mark waits.
+	open, end := io.Pipe()
+	defer end.Close()
+	go func() { _, _ = io.WriteString(end, "now ["+"["+endMark) }()
+	got, err := io.ReadAll(&marked{from: open})
+	if err != nil || string(got) != "now [[" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
 
 func TestTCPProbe(t *testing.T) {
 	pong := func(conn io.ReadWriter) {

@@ -107,7 +107,7 @@ func TestFind(t *testing.T) {
 	}
 	_, err = find("riscv64", filepath.Join(t.TempDir(), "riscv-build"), "darwin/arm64")
 	var missing *ProgramError
-	if !errors.As(err, &missing) || missing.ExitCode() != 3 || !strings.Contains(err.Error(), "make cross") || !strings.Contains(err.Error(), "--binary riscv64=FILE") {
+	if !errors.As(err, &missing) || missing.ExitCode() != 3 || !strings.Contains(err.Error(), "make release") || !strings.Contains(err.Error(), "--binary riscv64=FILE") {
 		t.Errorf("got %v", err)
 	}
 	for name, c := range map[string]struct {

@@ -41,7 +41,7 @@ func (p Program) ReaderAt(context.Context, ocispec.Descriptor) (content.ReaderAt
 }
 
 // ReleaseName is what the program for an architecture is called where it is
-// released, and where `make cross` puts it.
+// released, and where `make release` puts it.
 func ReleaseName(arch string) string { return "riscv-build-linux-" + arch }
 
 // Find gives the program for an architecture: the file that was named, else the
@@ -77,7 +77,7 @@ type ProgramError struct{ Arch, Platform, Beside string }
 
 // Error says where it was looked for, and how to get it.
 func (e *ProgramError) Error() string {
-	return fmt.Sprintf("looking for riscv-build for linux/%s: this program is for %s, and there is no %q: put the file %s of this release there (in a checkout `make cross` writes it into bin/), or name one with --binary %s=FILE",
+	return fmt.Sprintf("looking for riscv-build for linux/%s: this program is for %s, and there is no %q: put the file %s of this release there (in a checkout `make release` writes it into bin/release/), or name one with --binary %s=FILE",
 		e.Arch, e.Platform, e.Beside, ReleaseName(e.Arch), e.Arch)
 }
 

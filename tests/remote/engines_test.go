@@ -21,6 +21,10 @@ type kind struct {
 
 func kinds() []kind {
 	return append(containerKinds(), []kind{
+		{"docker", func(t *testing.T) (string, []string, []string) {
+			docker, _ := rig.StartNewDocker(t)
+			return "docker://", docker.Env, nil
+		}},
 		{"unix", func(t *testing.T) (string, []string, []string) { return serve(t).url(), nil, nil }},
 		{"tcp with TLS of both sides", func(t *testing.T) (string, []string, []string) {
 			a := newAuthority(t)

@@ -27,6 +27,7 @@ type client struct {
 	dir     string
 	recipes string // directory of the recipes of testdata
 	env     []string
+	prefix  []string // a command that runs the program somewhere
 }
 
 var (
@@ -62,9 +63,17 @@ func (c *client) with(env ...string) *client {
 func (c *client) recipe(name string) string { return filepath.Join(c.recipes, name+".toml") }
 
 func (c *client) run(args ...string) rig.Result {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
 	defer cancel()
-	return rig.Run(ctx, c.env, append(args, "--state-dir", c.dir)...)
+	line := append(append(append([]string(nil), c.prefix...), rig.Binary), args...)
+	return rig.Command(ctx, c.env, line[0], append(line[1:], "--state-dir", c.dir)...)
+}
+
+// within is the client as a command runs it.
+func (c *client) within(command ...string) *client {
+	other := *c
+	other.prefix = command
+	return &other
 }
 
 // built is what the report of a build says.

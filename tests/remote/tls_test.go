@@ -58,15 +58,15 @@ func (a *authority) sign(template *x509.Certificate) (*x509.Certificate, *ecdsa.
 }
 
 // issue writes ca.pem, cert.pem and key.pem for one side into a new directory.
-// trusted is the authority that the side trusts.
-func (a *authority) issue(trusted *authority) string {
+// trusted is the authority that the side trusts; addresses are more of its own.
+func (a *authority) issue(trusted *authority, addresses ...net.IP) string {
 	a.t.Helper()
 	dir, err := os.MkdirTemp(rig.Work, "tls-")
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	cert, key := a.sign(&x509.Certificate{
-		Subject: pkix.Name{CommonName: "a test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
+		Subject: pkix.Name{CommonName: "a test"}, IPAddresses: append(addresses, net.IPv4(127, 0, 0, 1)), DNSNames: []string{"localhost"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	})
 	der, err := x509.MarshalPKCS8PrivateKey(key)

@@ -55,12 +55,32 @@ func StartPrivilegedDocker(t *testing.T) Containers {
 
 func startDocker(t *testing.T, runtime string) Containers {
 	t.Helper()
-	Need(t, "dockerd", "docker.io")
+	return serveDocker(t, exec.Command(Need(t, "dockerd", "docker.io")), runtime)
+}
+
+// StartNewDocker starts a Docker with containerd's image store, whatever the
+// machine itself has, and gives its version.
+func StartNewDocker(t *testing.T) (c Containers, version string) {
+	t.Helper()
+	bin, version := dockerRelease.install(t)
+	config := filepath.Join(ownDir(t), "daemon.json")
+	if err := os.WriteFile(config, []byte(`{"features": {"containerd-snapshotter": true}}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(filepath.Join(bin, "dockerd"), "--config-file", config)
+	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+	return serveDocker(t, cmd, filepath.Join(bin, "runc")), version
+}
+
+// serveDocker starts a dockerd with directories of its own, and no network.
+func serveDocker(t *testing.T, cmd *exec.Cmd, runtime string) Containers {
+	t.Helper()
 	docker := Need(t, "docker", "docker.io")
 	dir := ownDir(t)
 	socket := "unix://" + filepath.Join(dir, "docker.sock")
-	Start(t, "dockerd", "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "run"), "--pidfile", filepath.Join(dir, "pid"),
+	cmd.Args = append(cmd.Args, "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "run"), "--pidfile", filepath.Join(dir, "pid"),
 		"-H", socket, "--bridge", "none", "--iptables=false", "--ip6tables=false", "--add-runtime", "tests="+runtime, "--default-runtime", "tests")
+	StartCommand(t, cmd)
 	c := Containers{docker, []string{"DOCKER_HOST=" + socket}, t}
 	WaitFor(t, time.Minute, "dockerd", func() bool { _, err := c.Command("version"); return err == nil })
 	return c

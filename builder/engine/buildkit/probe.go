@@ -99,7 +99,7 @@ func endProbe(ctx context.Context, p *process) {
 	case <-p.ended:
 		return
 	case <-ctx.Done():
-	case <-time.After(firstPause):
+	case <-time.After(stopWait):
 	}
 	stop(ctx, p)
 }

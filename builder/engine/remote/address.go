@@ -22,7 +22,7 @@ var kinds = map[string]struct {
 	"unix":              {nil, "unix:///SOCKET"},
 	"tcp":               {nil, "tcp://HOST:PORT"},
 	"ssh":               {nil, "ssh://[USER@]HOST[:PORT][/SOCKET]"},
-	"docker":            {nil, "docker://[CONTEXT]"},
+	"docker":            {[]string{"host"}, "docker://[CONTEXT | ?host=unix:///SOCKET]"},
 	"docker-container":  {[]string{"context"}, "docker-container://NAME[?context=CONTEXT]"},
 	"nerdctl-container": {[]string{"namespace"}, "nerdctl-container://NAME[?namespace=NAMESPACE]"},
 	"podman-container":  {[]string{"connection"}, "podman-container://NAME[?connection=CONNECTION]"},
@@ -85,6 +85,8 @@ func (a Address) check(parameters []string) error {
 		return errors.New("only ssh has a user")
 	case u.Fragment != "" || u.Opaque != "":
 		return errors.New("it is malformed")
+	case u.Host != "" && u.Query().Has("host"):
+		return errors.New("it has a context and a host")
 	case strings.HasPrefix(u.Host, "-") || strings.HasPrefix(u.User.Username(), "-"):
 		return errors.New("a name does not begin with -") // a program that is run would take it for a flag
 	}

@@ -19,13 +19,16 @@ type dockerDaemon struct {
 
 // openDocker prepares to connect to Docker.
 func openDocker(a Address) (*dockerDaemon, error) {
-	where, err := findDockerContext(a.url.Host, os.Getenv)
-	if err != nil {
-		return nil, err
+	where := dockerContext{host: a.url.Query().Get("host")}
+	if where.host == "" {
+		var err error
+		if where, err = findDockerContext(a.url.Host, os.Getenv); err != nil {
+			return nil, err
+		}
 	}
 	c, err := where.client()
 	if err != nil {
-		return nil, &engine.EnvironmentError{What: fmt.Sprintf("the docker of %q cannot be addressed", a), Err: err, Do: "correct DOCKER_HOST, or see `docker context ls`"}
+		return nil, &engine.EnvironmentError{What: fmt.Sprintf("the docker of %q cannot be addressed", a), Err: err, Do: "correct its host or DOCKER_HOST, or see `docker context ls`"}
 	}
 	return &dockerDaemon{client: c}, nil
 }

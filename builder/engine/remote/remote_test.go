@@ -38,25 +38,27 @@ func TestParseAddress(t *testing.T) {
 		"nerdctl-container://b?namespace=k8s.io":         "",
 		"kube-pod://b?context=c&namespace=n&container=d": "",
 
-		"":                          "no such kind",
-		"/run/engine.sock":          "no such kind",
-		"http://host":               "no such kind",
-		"unix://engine.sock":        "no absolute path",
-		"unix://":                   "no absolute path",
-		"tcp://host":                "a host and a port",
-		"tcp://host:1/path":         "a host and a port",
-		"ssh://":                    "no host",
-		"ssh://me:secret@host":      "use a key",
-		"ssh://-oProxyCommand=x":    "begin with -",
-		"ssh://-l@host":             "begin with -",
-		"docker-container://":       "no container",
-		"docker-container://a/b":    "behind the name",
-		"docker-container://a?x=y":  `parameter "x"`,
-		"docker-container://me@a":   "only ssh has a user",
-		"kube-pod://--kubeconfig=x": "begin with -",
-		"docker://a?context=b":      `parameter "context"`,
-		"tcp://host:1#fragment":     "malformed",
-		"unix:///a\nb":              "reading engine",
+		"":                                "no such kind",
+		"/run/engine.sock":                "no such kind",
+		"http://host":                     "no such kind",
+		"unix://engine.sock":              "no absolute path",
+		"unix://":                         "no absolute path",
+		"tcp://host":                      "a host and a port",
+		"tcp://host:1/path":               "a host and a port",
+		"ssh://":                          "no host",
+		"ssh://me:secret@host":            "use a key",
+		"ssh://-oProxyCommand=x":          "begin with -",
+		"ssh://-l@host":                   "begin with -",
+		"docker://?host=unix:///x":        "",
+		"docker://context?host=unix:///x": "a context and a host",
+		"docker-container://":             "no container",
+		"docker-container://a/b":          "behind the name",
+		"docker-container://a?x=y":        `parameter "x"`,
+		"docker-container://me@a":         "only ssh has a user",
+		"kube-pod://--kubeconfig=x":       "begin with -",
+		"docker://a?context=b":            `parameter "context"`,
+		"tcp://host:1#fragment":           "malformed",
+		"unix:///a\nb":                    "reading engine",
 	} {
 		_, err := ParseAddress(text)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
@@ -163,33 +165,104 @@ func TestDockerContexts(t *testing.T) {
 	}
 }
 
+// TestDiscover: what the virtual machines of macOS leave in a home directory.
 func TestDiscover(t *testing.T) {
-	getenv := dockerHome(t, "desktop-linux", map[string]string{
-		"desktop-linux": "unix://HOME/.docker/run/docker.sock", "colima": "unix://HOME/.colima/default/docker.sock", "no url": "unix:///x",
-	})
-	home := getenv("HOME")
-	for _, socket := range []string{".docker/run/docker.sock", ".colima/default/buildkitd.sock", ".lima/buildkit/sock/buildkitd.sock"} {
-		path := filepath.Join(home, socket)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		l, err := net.Listen("unix", path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		go refuse(l)
+	for _, c := range []struct {
+		name     string
+		current  string
+		contexts map[string]string
+		sockets  []string
+		env      map[string]string
+		want     []string
+	}{
+		{name: "nothing"},
+		{
+			name: "Docker Desktop", current: "desktop-linux", contexts: map[string]string{"desktop-linux": "unix://HOME/.docker/run/docker.sock"},
+			sockets: []string{".docker/run/docker.sock"}, want: []string{"docker://"},
+		},
+		{
+			name: "Docker Desktop that does not run", current: "desktop-linux", contexts: map[string]string{"desktop-linux": "unix://HOME/.docker/run/docker.sock"},
+		},
+		{
+			name: "Docker Desktop without the docker command", sockets: []string{".docker/run/docker.sock"},
+			want: []string{"docker://?host=unix://HOME/.docker/run/docker.sock"},
+		},
+		{
+			name: "Colima beside Docker Desktop", current: "colima",
+			contexts: map[string]string{"desktop-linux": "unix://HOME/.docker/run/docker.sock", "colima": "unix://HOME/.colima/default/docker.sock", "colima-big": "unix://HOME/.colima/big/docker.sock"},
+			sockets:  []string{".docker/run/docker.sock", ".colima/default/docker.sock", ".colima/big/docker.sock"},
+			want:     []string{"docker://", "docker://colima-big", "docker://desktop-linux"},
+		},
+		{
+			name: "Colima with containerd", sockets: []string{".colima/default/buildkitd.sock", ".colima/default/containerd.sock"},
+			want: []string{"unix://HOME/.colima/default/buildkitd.sock"},
+		},
+		{
+			name: "Colima elsewhere", env: map[string]string{"COLIMA_HOME": "HOME/vm"}, sockets: []string{"vm/default/buildkitd.sock", ".config/colima/old/docker.sock"},
+			want: []string{"unix://HOME/vm/default/buildkitd.sock", "docker://?host=unix://HOME/.config/colima/old/docker.sock"},
+		},
+		{
+			name: "Lima, by its templates", sockets: []string{".lima/buildkit/sock/buildkitd.sock", ".lima/docker/sock/docker.sock"},
+			want: []string{"unix://HOME/.lima/buildkit/sock/buildkitd.sock", "docker://?host=unix://HOME/.lima/docker/sock/docker.sock"},
+		},
+		{
+			name: "Lima, as its messages say", env: map[string]string{"LIMA_HOME": "HOME/lima", "BUILDKIT_HOST": "unix://HOME/lima/buildkit/sock/buildkitd.sock", "DOCKER_HOST": "unix://HOME/lima/docker/sock/docker.sock"},
+			sockets: []string{"lima/buildkit/sock/buildkitd.sock", "lima/docker/sock/docker.sock"},
+			want:    []string{"unix://HOME/lima/buildkit/sock/buildkitd.sock", "docker://"},
+		},
+		{
+			name: "Rancher Desktop", current: "rancher-desktop", contexts: map[string]string{"rancher-desktop": "unix://HOME/.rd/docker.sock"},
+			sockets: []string{".rd/docker.sock"}, want: []string{"docker://"},
+		},
+		{
+			name: "Rancher Desktop beside Docker Desktop", current: "desktop-linux",
+			contexts: map[string]string{"desktop-linux": "unix://HOME/.docker/run/docker.sock", "rancher-desktop": "unix://HOME/.rd/docker.sock"},
+			sockets:  []string{".docker/run/docker.sock", ".rd/docker.sock"}, want: []string{"docker://", "docker://rancher-desktop"},
+		},
+		{
+			name: "a name that is none in a URL", contexts: map[string]string{"no url": "unix:///x", "remote": "tcp://192.0.2.1:2376"}, want: []string{"docker://remote"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inHome := dockerHome(t, c.current, c.contexts)
+			home := inHome("HOME")
+			for _, socket := range c.sockets {
+				listen(t, filepath.Join(home, socket))
+			}
+			getenv := func(key string) string {
+				if value, set := c.env[key]; set {
+					return strings.ReplaceAll(value, "HOME", home)
+				}
+				if key == "DOCKER_HOST" && c.current == "" { // not this machine's own
+					return "unix://" + home + "/absent.sock"
+				}
+				return inHome(key)
+			}
+			var got []string
+			for _, a := range Discover(context.Background(), getenv) {
+				if a.String() != "unix://"+DefaultSocket { // this machine's own
+					got = append(got, strings.ReplaceAll(a.String(), home, "HOME"))
+				}
+			}
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %q\nwant %q", got, c.want)
+			}
+		})
 	}
-	var got []string
-	for _, a := range Discover(context.Background(), getenv) {
-		if a.String() != "unix://"+DefaultSocket { // this machine's own
-			got = append(got, strings.ReplaceAll(a.String(), home, "HOME"))
-		}
+}
+
+// listen has something listen at a socket that ends every connection.
+func listen(t *testing.T, path string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
 	}
-	want := []string{"docker://", "unix://HOME/.colima/default/buildkitd.sock", "unix://HOME/.lima/buildkit/sock/buildkitd.sock", "docker://colima"}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got %q\nwant %q", got, want)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { l.Close() })
+	go refuse(l)
 }
 
 // refuse closes every connection.
