@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"

@@ -37,7 +37,7 @@ func engineArches() []string {
 const engineName = "riscv-build.local/engine:test"
 
 // engineState is the state directory that the tests of this package share.
-func engineState() string { return filepath.Join(rig.Work, "state") }
+func engineState() string { return filepath.Join(rig.Work, "client") }
 
 // besides puts the program for all architectures beside the one under test, as
 // a release does.

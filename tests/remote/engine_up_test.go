@@ -51,7 +51,10 @@ func (e engineRun) build(args ...string) (digest, worker string) {
 }
 
 // starts start the container engines that are there.
-var starts = map[string]func(*testing.T) rig.Containers{"docker": rig.StartPrivilegedDocker, "podman": rig.StartPodman}
+var starts = map[string]func(*testing.T) rig.Containers{
+	"docker": func(t *testing.T) rig.Containers { return rig.StartPrivilegedDocker(t) },
+	"podman": rig.StartPodman,
+}
 
 // startUp starts a container engine and the engine in it, which end with the test.
 func startUp(t *testing.T, with string) engineRun {

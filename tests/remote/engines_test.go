@@ -2,9 +2,11 @@ package remote
 
 import (
 	"bytes"
+	"debug/buildinfo"
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,7 +22,7 @@ type kind struct {
 }
 
 func kinds() []kind {
-	return append(containerKinds(), []kind{
+	all := append(containerKinds(), []kind{
 		{"docker", func(t *testing.T) (string, []string, []string) {
 			docker, _ := rig.StartNewDocker(t)
 			return "docker://", docker.Env, nil
@@ -39,12 +41,43 @@ func kinds() []kind {
 			return h.url(serve(t).socket), []string{"PATH=" + h.path}, nil
 		}},
 	}...)
+	if rig.Full {
+		all = append(all, kind{"unix, by another Go release", otherGo})
+	}
+	return all
 }
 
-// TestEngines builds with every kind of engine what the embedded one built.
-func TestEngines(t *testing.T) {
+// anotherGo is a release of Go that the program is not built with.
+const anotherGo = "go1.27.0"
+
+// otherGo serves an engine that another Go release has built: it may compress
+// and sort as it likes.
+func otherGo(t *testing.T) (url string, env, flags []string) {
+	s := newServer(t)
+	program := filepath.Join(s.dir, "riscv-build")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "./cmd/riscv-build")
+	cmd.Dir = rig.Root()
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOTOOLCHAIN="+anotherGo)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building with %s: %v\n%s", anotherGo, err, rig.Tail(string(out), 10))
+	}
+	if info, err := buildinfo.ReadFile(program); err != nil || info.GoVersion != anotherGo {
+		t.Fatalf("built with %v, want %s: %v", info, anotherGo, err)
+	}
+	s.cmd = exec.Command(program, s.args("--addr", s.url())...)
+	s.run(t)
+	return s.url(), nil, nil
+}
+
+// TestLineEngineA builds with every kind of engine what the embedded one built.
+// Line C is in it: what does not change is not sent.
+func TestLineEngineA(t *testing.T) {
 	c := newClient(t)
-	here := c.build(t, "pause")
+	recipe := "pause"
+	if rig.Full {
+		recipe = "nginx"
+	}
+	here := c.build(t, recipe)
 	c.build(t, c.recipe("web"))
 	for _, k := range kinds() {
 		t.Run(k.name, func(t *testing.T) {
@@ -52,11 +85,12 @@ func TestEngines(t *testing.T) {
 			there := c.with(append(env, "RISCV_BUILD_ENGINE="+url)...)
 			build := func(args ...string) built { return there.build(t, append(args, flags...)...) }
 
-			first := build("pause", "--no-cache")
+			first := build(recipe, "--no-cache")
+			rig.Figure{Line: "engine A", Got: recipe + " by " + k.name + " is " + first.Digest, Limit: here.Digest, OK: first.Digest == here.Digest}.Report(t)
 			if first.Digest != here.Digest || first.Mode != here.Mode || first.Engine == here.Engine {
 				t.Errorf("built %+v there, %+v here", first, here)
 			}
-			again := build("pause", "--no-cache")
+			again := build(recipe, "--no-cache")
 			if again.Digest != here.Digest || again.sent > 100_000 || again.received > 2_000_000 {
 				t.Errorf("once more: %+v: layers that are there were sent again", again)
 			}
@@ -66,9 +100,9 @@ func TestEngines(t *testing.T) {
 					t.Errorf("test %+v", test)
 				}
 			}
-			unchanged(t, c, build)
+			unchanged(t, c, recipe, build)
 			if forget(t, c) {
-				if b := build("pause", "--no-cache"); b.Digest != here.Digest {
+				if b := build(recipe, "--no-cache"); b.Digest != here.Digest {
 					t.Errorf("with another engine than the last time: %+v", b)
 				}
 			}
@@ -98,13 +132,13 @@ func forget(t *testing.T, c *client) bool {
 
 // unchanged compares the second build of what did not change with the embedded
 // engine's.
-func unchanged(t *testing.T, c *client, build func(...string) built) {
+func unchanged(t *testing.T, c *client, recipe string, build func(...string) built) {
 	t.Helper()
 	here, there := time.Hour, time.Hour
 	var sent, received int64
 	for range 3 {
-		here = min(here, c.build(t, "pause").took)
-		b := build("pause")
+		here = min(here, c.build(t, recipe).took)
+		b := build(recipe)
 		there = min(there, b.took)
 		sent, received = b.sent, b.received
 		if !b.Cached {
@@ -112,8 +146,8 @@ func unchanged(t *testing.T, c *client, build func(...string) built) {
 		}
 	}
 	const limitBytes, limitTime = 100_000, 300 * time.Millisecond
-	rig.Figure{Line: "C", Got: fmt.Sprintf("%s: %d bytes sent, %d received", t.Name(), sent, received), Limit: fmt.Sprint(limitBytes), OK: sent <= limitBytes && received <= limitBytes}.Report(t)
-	rig.Figure{Line: "C", Got: fmt.Sprintf("%s: %v more than embedded", t.Name(), there-here), Limit: limitTime.String(), OK: there-here <= limitTime, Timing: true}.Report(t)
+	rig.Figure{Line: "engine C", Got: fmt.Sprintf("%s: %d bytes sent, %d received", t.Name(), sent, received), Limit: fmt.Sprint(limitBytes), OK: sent <= limitBytes && received <= limitBytes}.Report(t)
+	rig.Figure{Line: "engine C", Got: fmt.Sprintf("%s: %v more than embedded", t.Name(), there-here), Limit: limitTime.String(), OK: there-here <= limitTime, Timing: true}.Report(t)
 }
 
 // TestCheckAndList: an engine that works says what it is; one that does not is

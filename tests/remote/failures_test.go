@@ -29,9 +29,9 @@ func says(t *testing.T, r rig.Result, code int, words ...string) {
 	}
 }
 
-// TestEnginesThatCannotBeUsed: the message names the engine, the cause and what
+// TestLineEngineE: the message names the engine, the cause and what
 // to do; the exit status is 3, or 2 where it is the command line.
-func TestEnginesThatCannotBeUsed(t *testing.T) {
+func TestLineEngineE(t *testing.T) {
 	c := newClient(t)
 	ours, theirs := newAuthority(t), newAuthority(t)
 	secured := serveTLS(t, ours.issue(ours))
@@ -76,9 +76,9 @@ func TestEnginesThatCannotBeUsed(t *testing.T) {
 	})
 }
 
-// TestNoEmulation: an engine that does not run riscv64 programs is found out
+// TestLineEngineENoEmulation: an engine that does not run riscv64 programs is found out
 // before the first test, not by its failure.
-func TestNoEmulation(t *testing.T) {
+func TestLineEngineENoEmulation(t *testing.T) {
 	c := newClient(t)
 	s := newServer(t)
 	// Since Linux 6.7 a user namespace can have handlers of its own: none.
@@ -91,8 +91,8 @@ func TestNoEmulation(t *testing.T) {
 	says(t, c.run(c.recipe("web"), "--no-cache", "--engine", s.url()), 3, "riscv64 programs do not run on the engine", s.url(), "qemu-user-static")
 }
 
-// TestOldDocker: the BuildKit of an old Docker is a real one that is too old.
-func TestOldDocker(t *testing.T) {
+// TestLineEngineEOldDocker: the BuildKit of an old Docker is a real one that is too old.
+func TestLineEngineEOldDocker(t *testing.T) {
 	dockerd := rig.Need(t, "dockerd", "docker.io")
 	dir, err := os.MkdirTemp(rig.Work, "docker-")
 	if err != nil {
@@ -216,9 +216,9 @@ func during(t *testing.T, c *client, url string, f func(build *os.Process)) rig.
 	return rig.Result{Stderr: text(), Code: cmd.ProcessState.ExitCode(), Took: time.Since(start)}
 }
 
-// TestInTheMiddle: what ends a build from outside says so, with status 4, and
+// TestLineEngineEMiddle: what ends a build from outside says so, with status 4, and
 // the next build goes on.
-func TestInTheMiddle(t *testing.T) {
+func TestLineEngineEMiddle(t *testing.T) {
 	c := newClient(t)
 	s := serve(t)
 	t.Run("link cut", func(t *testing.T) {
@@ -235,7 +235,7 @@ func TestInTheMiddle(t *testing.T) {
 			defer k.frozen.Unlock()
 			r := during(t, c, k.url(), func(*os.Process) { k.frozen.Lock() })
 			says(t, r, 4, k.url(), "start the build again")
-			rig.Figure{Line: "E", Got: fmt.Sprintf("a dead link noticed after %v", r.Took), Limit: "2m", OK: r.Took < 2*time.Minute}.Report(t)
+			rig.Figure{Line: "engine E", Got: fmt.Sprintf("a dead link noticed after %v", r.Took), Limit: "2m", OK: r.Took < 2*time.Minute}.Report(t)
 		})
 	}
 	t.Run("engine killed", func(t *testing.T) {

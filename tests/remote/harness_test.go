@@ -40,7 +40,7 @@ var (
 func newClient(t *testing.T) *client {
 	t.Helper()
 	clientOnce.Do(func() {
-		c := &client{dir: filepath.Join(rig.Work, "client"), recipes: filepath.Join(rig.Work, "recipes")}
+		c := &client{dir: engineState(), recipes: filepath.Join(rig.Work, "recipes")}
 		if err := os.CopyFS(c.recipes, os.DirFS("testdata")); err != nil {
 			t.Fatal(err)
 		}

@@ -17,55 +17,23 @@ import (
 )
 
 // slowLink is a network of a rate and a delay between a client in a namespace of
-// its own and a server. The kernel limits the rate in both directions; the delay
+// its own and an engine. The kernel limits the rate in both directions; the delay
 // is the relay's, for not every kernel has one.
 type slowLink struct {
-	t         *testing.T
-	namespace string
-	device    string // the server's side
-	delay     time.Duration
-	listener  net.Listener
-	to        string // socket of the engine
+	namespace
+	delay    time.Duration
+	listener net.Listener
+	to       string // address of the engine
 }
-
-const (
-	serverAddress = "198.18.77.1" // of the range for tests of networks, RFC 2544
-	clientAddress = "198.18.77.2"
-)
 
 func newSlowLink(t *testing.T, rate string, delay time.Duration, to string) *slowLink {
 	t.Helper()
-	rig.Need(t, "ip", "iproute2")
 	rig.Need(t, "tc", "iproute2")
-	id := strconv.Itoa(os.Getpid())
-	l := &slowLink{t: t, namespace: "rb-" + id, device: "rbs" + id, delay: delay, to: to}
-	far := "rbc" + id
-	limit := func(prefix ...string) []string {
-		return append(prefix, "root", "tbf", "rate", rate, "burst", "32k", "latency", "500ms")
-	}
-	inside := []string{"netns", "exec", l.namespace}
-	for _, command := range [][]string{
-		{"ip", "netns", "add", l.namespace},
-		{"ip", "link", "add", l.device, "type", "veth", "peer", "name", far, "netns", l.namespace},
-		{"ip", "address", "add", serverAddress + "/30", "dev", l.device},
-		{"ip", "link", "set", l.device, "up"},
-		append([]string{"ip"}, append(inside, "ip", "address", "add", clientAddress+"/30", "dev", far)...),
-		append([]string{"ip"}, append(inside, "ip", "link", "set", far, "up")...),
-		limit("tc", "qdisc", "add", "dev", l.device),
-		append([]string{"ip"}, limit(append(inside, "tc", "qdisc", "add", "dev", far)...)...),
-	} {
-		if _, err := rig.Sh(command[0], command[1:]...); err != nil {
-			t.Fatal(err)
-		}
-		if command[2] == "add" && command[1] == "netns" {
-			t.Cleanup(func() { _, _ = rig.Sh("ip", "netns", "delete", l.namespace) }) // and with it the devices
-		}
-	}
-	var err error
-	if l.listener, err = net.Listen("tcp", serverAddress+":0"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.listener.Close() })
+	l := &slowLink{namespace: newNamespace(t), delay: delay, to: to}
+	limit := []string{"root", "tbf", "rate", rate, "burst", "32k", "latency", "500ms"}
+	l.must("tc", append([]string{"qdisc", "add", "dev", l.device}, limit...)...)
+	l.inside("tc", append([]string{"qdisc", "add", "dev", l.far}, limit...)...)
+	l.listener = l.listen()
 	go l.serve()
 	return l
 }
@@ -179,7 +147,7 @@ func TestLineEngineD(t *testing.T) {
 	a := newAuthority(t)
 	url := serveTLS(t, a.issue(a, net.ParseIP(serverAddress)))
 	l := newSlowLink(t, rate, delay, strings.TrimPrefix(url, "tcp://"))
-	there := c.within("ip", "netns", "exec", l.namespace).with("RISCV_BUILD_ENGINE=tcp://"+l.address(), "RISCV_BUILD_ENGINE_TLS="+a.issue(a))
+	there := c.within(l.enter()...).with("RISCV_BUILD_ENGINE=tcp://"+l.address(), "RISCV_BUILD_ENGINE_TLS="+a.issue(a))
 	had := map[string]bool{}
 	for i, r := range recipes {
 		var want int64

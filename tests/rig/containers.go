@@ -26,6 +26,12 @@ func (c Containers) Command(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
+// With is the same with more in its environment.
+func (c Containers) With(env ...string) Containers {
+	c.Env = append(append([]string(nil), c.Env...), env...)
+	return c
+}
+
 // Must is Command where an error ends the test.
 func (c Containers) Must(args ...string) string {
 	c.t.Helper()
@@ -43,19 +49,16 @@ func (c Containers) Must(args ...string) string {
 // StartDocker starts a Docker without a network, with an empty store.
 func StartDocker(t *testing.T) Containers {
 	t.Helper()
-	return startDocker(t, Need(t, "runc", "runc"))
+	return serveDocker(t, exec.Command(Need(t, "dockerd", "docker.io")), Need(t, "runc", "runc"))
 }
 
 // StartPrivilegedDocker starts a Docker that makes privileged containers even
-// where this machine withholds capabilities.
-func StartPrivilegedDocker(t *testing.T) Containers {
+// where this machine withholds capabilities. enter is a command that runs it
+// somewhere.
+func StartPrivilegedDocker(t *testing.T, enter ...string) Containers {
 	t.Helper()
-	return startDocker(t, PrivilegedRuntime(t))
-}
-
-func startDocker(t *testing.T, runtime string) Containers {
-	t.Helper()
-	return serveDocker(t, exec.Command(Need(t, "dockerd", "docker.io")), runtime)
+	line := append(enter, Need(t, "dockerd", "docker.io"))
+	return serveDocker(t, exec.Command(line[0], line[1:]...), PrivilegedRuntime(t))
 }
 
 // StartNewDocker starts a Docker with containerd's image store, whatever the
