@@ -61,5 +61,5 @@ func (p *place) firstUsable(c *cli.Context, all []remote.Address) (remote.Option
 // errNoEngine explains the choices.
 var errNoEngine = &engine.EnvironmentError{
 	What: "no engine was found: the embedded one needs Linux, and neither Docker nor a builder of buildx, Colima or Lima can be used (`riscv-build engine ls` says why)",
-	Do:   "start Docker Desktop or Colima with the containerd image store, or run `riscv-build engine serve` on a Linux machine or the board and name it: --engine ssh://USER@HOST",
+	Do:   "start Docker Desktop or Colima; where its own builder cannot be used, `riscv-build engine up` runs one in it; or run `riscv-build engine serve` on a Linux machine or the board and name it: --engine ssh://USER@HOST",
 }

@@ -60,7 +60,7 @@ func (d *dockerDaemon) exports(ctx context.Context) error {
 	}
 	return &engine.EnvironmentError{
 		What: fmt.Sprintf("docker %s at %q keeps images in its classic store, whose BuildKit cannot give an image as an OCI layout", info.Info.ServerVersion, d.client.DaemonHost()),
-		Do:   `switch the containerd image store on (Docker Desktop: Settings, General; else {"features": {"containerd-snapshotter": true}} in /etc/docker/daemon.json and a restart; docker 24 or newer), or run ` + "`riscv-build engine serve` in a container or on a Linux machine and name that",
+		Do:   `switch the containerd image store on (Docker Desktop: Settings, General; else {"features": {"containerd-snapshotter": true}} in /etc/docker/daemon.json and a restart; docker 24 or newer), or have ` + "`riscv-build engine up` run an engine in it",
 	}
 }
 
