@@ -2,6 +2,7 @@ package remote
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,7 +22,8 @@ func TestLineEngineB(t *testing.T) {
 	here := c.build(t, c.recipe("web"))
 	docker, _ := rig.StartNewDocker(t)
 	socket := strings.TrimPrefix(docker.Env[0], "DOCKER_HOST=")
-	if err := os.Chmod(strings.TrimPrefix(socket, "unix://"), 0o666); err != nil {
+	file := strings.TrimPrefix(socket, "unix://")
+	if err := errors.Join(os.Chmod(file, 0o666), os.Chmod(filepath.Dir(file), 0o711)); err != nil {
 		t.Fatal(err)
 	}
 	home := newHome(t, c)

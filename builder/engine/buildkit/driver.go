@@ -28,6 +28,8 @@ type Place interface {
 	// env, and gives the environment that tells it so; undo is called when it
 	// could not be started. A nil undo: the streams go over the connection.
 	Direct(env []string, s *Streams) (told []string, undo func())
+	// Far tells that what is sent there goes over a network.
+	Far() bool
 	// Explain gives what is behind an error of BuildKit in the words of the
 	// contract, nil if it knows no better. step is the command that failed, nil
 	// if none did.

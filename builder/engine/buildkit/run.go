@@ -38,7 +38,7 @@ func (d *Driver) Run(ctx context.Context, run engine.Run) (*engine.RunResult, er
 	opt := client.SolveOpt{
 		Internal:  true,
 		Ref:       identity.NewID(),
-		OCIStores: map[string]content.Store{engine.StoreName: readOnly{run.Store}},
+		OCIStores: d.stores(run.Store),
 	}
 	bridge := d.client.GatewayClientForBuild(opt.Ref)
 	// BuildKit forgets a cancelled build before its container has ended. So

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
@@ -32,7 +31,7 @@ func (d *Driver) Solve(ctx context.Context, job engine.Job) error {
 	// The attribute keeps BuildKit from warning that the result is not for this machine.
 	opt := client.SolveOpt{Internal: true, FrontendAttrs: map[string]string{"platform": platforms.Format(Target)}}
 	if job.Store != nil {
-		opt.OCIStores = map[string]content.Store{engine.StoreName: readOnly{job.Store}}
+		opt.OCIStores = d.stores(job.Store)
 	}
 	if len(job.Secrets) > 0 {
 		opt.Session = []session.Attachable{secretsprovider.FromMap(job.Secrets)}

@@ -1,12 +1,16 @@
 package buildkit
 
 import (
+	"bytes"
+	stdgzip "compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/plugins/content/local"
@@ -16,6 +20,9 @@ import (
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/riscv-build/riscv-build/builder/engine"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding/gzip"
 )
 
 // readOnly is a job's content as BuildKit sees it, which has no business to change it.
@@ -37,6 +44,46 @@ func (readOnly) Abort(context.Context, string) error { return errReadOnly }
 // Writer refuses.
 func (readOnly) Writer(context.Context, ...content.WriterOpt) (content.Writer, error) {
 	return nil, errReadOnly
+}
+
+// packed is content that is compressed on its way, where it is not compressed
+// already: root filesystems are not, for an engine beside it would only have to
+// unpack them.
+type packed struct{ readOnly }
+
+var gzipMagic = []byte{0x1f, 0x8b}
+
+// ReaderAt opens a blob. The context is that of the request: BuildKit reads the
+// content of a session by remote procedure calls.
+func (s packed) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
+	r, err := s.readOnly.ReaderAt(ctx, desc)
+	if err != nil {
+		return nil, err
+	}
+	understood, err := grpc.ClientSupportedCompressors(ctx)
+	begin := make([]byte, len(gzipMagic))
+	if err == nil && slices.Contains(understood, gzip.Name) && r.Size() > packedFrom {
+		if _, err := r.ReadAt(begin, 0); err == nil && !bytes.Equal(begin, gzipMagic) {
+			_ = grpc.SetSendCompressor(ctx, gzip.Name) // it goes as it is otherwise
+		}
+	}
+	return r, nil
+}
+
+// packedFrom is the size from which on compression is worth it, in bytes.
+const packedFrom = 64 << 10
+
+// pack has the compressor be fast rather than thorough.
+var pack = sync.OnceFunc(func() { _ = gzip.SetLevel(stdgzip.BestSpeed) }) // the level is a valid one
+
+// stores gives a job's content to BuildKit.
+func (d *Driver) stores(s content.Store) map[string]content.Store {
+	var given content.Store = readOnly{s}
+	if d.place.Far() {
+		pack()
+		given = packed{readOnly{s}}
+	}
+	return map[string]content.Store{engine.StoreName: given}
 }
 
 // output is the directory that a result is exported into. What the job's own

@@ -64,6 +64,9 @@ func (e *Engine) canRun(ctx context.Context, p ocispec.Platform) error {
 	return nil
 }
 
+// Far is false: BuildKit is in this process.
+func (e *Engine) Far() bool { return false }
+
 // Direct leads the streams of a process to the executor, which is in this process.
 func (e *Engine) Direct(env []string, s *buildkit.Streams) ([]string, func()) {
 	return e.daemon.executor.expect(env, s)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/riscv-build/riscv-build/builder/engine"
@@ -70,6 +71,12 @@ func (e *Engine) watch(ctx context.Context) (stop func()) {
 		}
 	}()
 	return cancel
+}
+
+// Far tells that the engine is behind a network, as far as that can be seen.
+func (e *Engine) Far() bool {
+	kind := e.opts.Address.kind
+	return kind == "tcp" || kind == "ssh" || e.docker != nil && !strings.HasPrefix(e.docker.client.DaemonHost(), "unix://")
 }
 
 // Direct leaves streams to the connection.
