@@ -5,6 +5,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -44,13 +45,25 @@ func newClient(t *testing.T) *client {
 		if err := os.CopyFS(c.recipes, os.DirFS("testdata")); err != nil {
 			t.Fatal(err)
 		}
+		if err := c.copy("slow", "other"); err != nil {
+			t.Fatal(err)
+		}
 		// The mirror of a test machine may be in the middle of a synchronisation.
-		if r := c.run("lock", "--allow-expired", c.recipe("web"), c.recipe("slow")); r.Code != 0 {
+		if r := c.run("lock", "--allow-expired", c.recipe("web"), c.recipe("slow"), c.recipe("other")); r.Code != 0 {
 			t.Fatalf("locking the recipes: exit %d\n%s", r.Code, r.Stderr)
 		}
 		theClient = c
 	})
 	return theClient
+}
+
+// copy makes a recipe of another name.
+func (c *client) copy(from, to string) error {
+	text, err := os.ReadFile(c.recipe(from))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(c.recipe(to), bytes.ReplaceAll(text, []byte(from), []byte(to)), 0o644)
 }
 
 // with is the client with more in its environment.
