@@ -24,7 +24,7 @@ type kind struct {
 func kinds() []kind {
 	all := append(containerKinds(), []kind{
 		{"docker", func(t *testing.T) (string, []string, []string) {
-			docker, _ := rig.StartNewDocker(t)
+			docker := rig.StartNewDocker(t, true)
 			return "docker://", docker.Env, nil
 		}},
 		{"unix", func(t *testing.T) (string, []string, []string) { return serve(t).url(), nil, nil }},

@@ -91,29 +91,23 @@ func TestLineEngineENoEmulation(t *testing.T) {
 	says(t, c.run(c.recipe("web"), "--no-cache", "--engine", s.url()), 3, "riscv64 programs do not run on the engine", s.url(), "qemu-user-static")
 }
 
-// TestLineEngineEOldDocker: the BuildKit of an old Docker is a real one that is too old.
-func TestLineEngineEOldDocker(t *testing.T) {
-	dockerd := rig.Need(t, "dockerd", "docker.io")
-	dir, err := os.MkdirTemp(rig.Work, "docker-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	host := "unix://" + filepath.Join(dir, "docker.sock")
-	rig.Start(t, dockerd, "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "run"), "--pidfile", filepath.Join(dir, "pid"),
-		"-H", host, "--bridge", "none", "--iptables=false", "--ip6tables=false")
-	docker := rig.Need(t, "docker", "docker.io")
-	rig.WaitFor(t, time.Minute, "dockerd", func() bool { _, err := rig.Sh(docker, "-H", host, "version"); return err == nil })
-	version, err := rig.Sh(docker, "-H", host, "version", "-f", "{{.Server.Version}}")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"classic store", "containerd-snapshotter"}
-	if strings.HasPrefix(version, "20.") {
-		want = []string{"the graphs need v0.12", "docker 24"}
-	}
-	c := newClient(t).with("DOCKER_HOST=" + host)
-	says(t, c.run("pause", "--engine", "docker://"), 3, want...)
-	says(t, c.run("pause", "--engine", "docker-container://absent"), 3, "there is no container", "docker ps")
+// TestLineEngineEDocker: Dockers whose BuildKit is too old, or exports nothing,
+// are real ones.
+func TestLineEngineEDocker(t *testing.T) {
+	c := newClient(t)
+	t.Run("classic store", func(t *testing.T) {
+		classic := c.with(rig.StartNewDocker(t, false).Env...)
+		says(t, classic.run("pause", "--engine", "docker://"), 3, "classic store", "containerd-snapshotter", "engine up")
+		says(t, classic.run("pause", "--engine", "docker-container://absent"), 3, "there is no container", "docker ps")
+	})
+	t.Run("this machine's", func(t *testing.T) {
+		docker := rig.StartDocker(t)
+		want := []string{"the graphs need v0.12", "docker 24"}
+		if version := docker.Must("version", "-f", "{{.Server.Version}}"); !strings.HasPrefix(version, "20.") {
+			want = []string{"classic store"}
+		}
+		says(t, c.with(docker.Env...).run("pause", "--engine", "docker://"), 3, want...)
+	})
 }
 
 // link is a connection to a server that can be cut, or freeze.

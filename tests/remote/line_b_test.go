@@ -20,7 +20,7 @@ func TestLineEngineB(t *testing.T) {
 	c := newClient(t)
 	rig.Need(t, "setpriv", "util-linux")
 	here := c.build(t, c.recipe("web"))
-	docker, _ := rig.StartNewDocker(t)
+	docker := rig.StartNewDocker(t, true)
 	socket := strings.TrimPrefix(docker.Env[0], "DOCKER_HOST=")
 	file := strings.TrimPrefix(socket, "unix://")
 	if err := errors.Join(os.Chmod(file, 0o666), os.Chmod(filepath.Dir(file), 0o711)); err != nil {

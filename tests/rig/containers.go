@@ -61,18 +61,19 @@ func StartPrivilegedDocker(t *testing.T, enter ...string) Containers {
 	return serveDocker(t, exec.Command(line[0], line[1:]...), PrivilegedRuntime(t))
 }
 
-// StartNewDocker starts a Docker with containerd's image store, whatever the
-// machine itself has, and gives its version.
-func StartNewDocker(t *testing.T) (c Containers, version string) {
+// StartNewDocker starts a Docker of our time, whatever the machine itself has,
+// with containerd's image store or with the classic one.
+func StartNewDocker(t *testing.T, containerdStore bool) Containers {
 	t.Helper()
-	bin, version := dockerRelease.install(t)
+	bin, _ := dockerRelease.install(t)
 	config := filepath.Join(ownDir(t), "daemon.json")
-	if err := os.WriteFile(config, []byte(`{"features": {"containerd-snapshotter": true}}`), 0o644); err != nil {
+	features := fmt.Sprintf(`{"features": {"containerd-snapshotter": %v}}`, containerdStore)
+	if err := os.WriteFile(config, []byte(features), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(filepath.Join(bin, "dockerd"), "--config-file", config)
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
-	return serveDocker(t, cmd, filepath.Join(bin, "runc")), version
+	return serveDocker(t, cmd, filepath.Join(bin, "runc"))
 }
 
 // serveDocker starts a dockerd with directories of its own, and no network.
