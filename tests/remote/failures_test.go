@@ -100,14 +100,12 @@ func TestLineEngineEDocker(t *testing.T) {
 		says(t, classic.run("pause", "--engine", "docker://"), 3, "classic store", "containerd-snapshotter", "engine up")
 		says(t, classic.run("pause", "--engine", "docker-container://absent"), 3, "there is no container", "docker ps")
 	})
-	t.Run("this machine's", func(t *testing.T) {
-		docker := rig.StartDocker(t)
-		want := []string{"the graphs need v0.12", "docker 24"}
-		if version := docker.Must("version", "-f", "{{.Server.Version}}"); !strings.HasPrefix(version, "20.") {
-			want = []string{"classic store"}
-		}
-		says(t, c.with(docker.Env...).run("pause", "--engine", "docker://"), 3, want...)
-	})
+	docker := rig.StartDocker(t)
+	if version := docker.Must("version", "-f", "{{.Server.Version}}"); strings.HasPrefix(version, "20.") { // that of Debian 12
+		t.Run("docker "+version, func(t *testing.T) {
+			says(t, c.with(docker.Env...).run("pause", "--engine", "docker://"), 3, "the graphs need v0.12", "docker 24")
+		})
+	}
 }
 
 // link is a connection to a server that can be cut, or freeze.
