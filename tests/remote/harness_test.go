@@ -99,6 +99,7 @@ type built struct {
 	}
 	sent, received int64
 	took           time.Duration
+	said           string // on standard error
 }
 
 var traffic = regexp.MustCompile(`(?m)^engine: (\d+) bytes sent, (\d+) bytes received$`)
@@ -115,7 +116,7 @@ func (c *client) build(t *testing.T, args ...string) built {
 		t.Fatalf("reading the report: %v\n%s", err, r.Stdout)
 	}
 	b := report.Results[0]
-	b.took = r.Took
+	b.took, b.said = r.Took, r.Stderr
 	if m := traffic.FindStringSubmatch(r.Stderr); m != nil {
 		b.sent, _ = strconv.ParseInt(m[1], 10, 64)
 		b.received, _ = strconv.ParseInt(m[2], 10, 64)

@@ -9,7 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
+	"strings"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -23,6 +23,7 @@ import (
 	"github.com/riscv-build/riscv-build/builder/engine"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/metadata"
 )
 
 // readOnly is a job's content as BuildKit sees it, which has no business to change it.
@@ -60,14 +61,26 @@ func (s packed) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.
 	if err != nil {
 		return nil, err
 	}
-	understood, err := grpc.ClientSupportedCompressors(ctx)
 	begin := make([]byte, len(gzipMagic))
-	if err == nil && slices.Contains(understood, gzip.Name) && r.Size() > packedFrom {
-		if _, err := r.ReadAt(begin, 0); err == nil && !bytes.Equal(begin, gzipMagic) {
-			_ = grpc.SetSendCompressor(ctx, gzip.Name) // it goes as it is otherwise
-		}
+	if _, err := r.ReadAt(begin, 0); err == nil && r.Size() > packedFrom && !bytes.Equal(begin, gzipMagic) {
+		packAnswer(ctx)
 	}
 	return r, nil
+}
+
+// packAnswer has what answers a request be compressed, if the other side says
+// that it reads that. grpc.SetSendCompressor does not see that it does: BuildKit
+// serves sessions by net/http. An answer that cannot be compressed goes as it is.
+func packAnswer(ctx context.Context) {
+	asked, _ := metadata.FromIncomingContext(ctx)
+	for _, accepted := range asked.Get("grpc-accept-encoding") {
+		for name := range strings.SplitSeq(accepted, ",") {
+			stream, ok := grpc.ServerTransportStreamFromContext(ctx).(interface{ SetSendCompress(string) error })
+			if ok && strings.TrimSpace(name) == gzip.Name {
+				_ = stream.SetSendCompress(gzip.Name)
+			}
+		}
+	}
 }
 
 // packedFrom is the size from which on compression is worth it, in bytes.
