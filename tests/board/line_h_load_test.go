@@ -11,9 +11,18 @@ import (
 
 // TestLineBoardH: images go into Docker and podman, which run them.
 func TestLineBoardH(t *testing.T) {
-	for name, start := range map[string]func(*testing.T) rig.Containers{"docker": rig.StartDocker, "podman": rig.StartPodman} {
-		t.Run(name, func(t *testing.T) {
-			c := start(t)
+	config := func(b built) string { return b.ConfigDigest }
+	for _, x := range []struct {
+		title, name string
+		start       func(*testing.T) rig.Containers
+		id          func(built) string // of an image there
+	}{
+		{"docker", "docker", rig.StartDocker, config},
+		{"docker with containerd's store", "docker", func(t *testing.T) rig.Containers { return rig.StartNewDocker(t, true) }, func(b built) string { return b.Digest }},
+		{"podman", "podman", rig.StartPodman, config},
+	} {
+		t.Run(x.title, func(t *testing.T) {
+			name, c := x.name, x.start(t)
 			e := &engine{
 				t: t, flags: []string{"--in", name}, load: []string{"--load=" + name},
 				command: func(env []string, args ...string) *exec.Cmd {
@@ -29,8 +38,8 @@ func TestLineBoardH(t *testing.T) {
 				t.Errorf("%+v\n%+v\n%+v", first, again, second)
 			}
 			if got := c.Must("image", "inspect", "-f", "{{.Architecture}} {{.Id}}", "riscv64/app:1"); !strings.HasPrefix(got, "riscv64 ") ||
-				!strings.HasSuffix(got, strings.TrimPrefix(second.ConfigDigest, "sha256:")) {
-				t.Errorf("it has %q, want %s", got, second.ConfigDigest)
+				!strings.HasSuffix(got, strings.TrimPrefix(x.id(second), "sha256:")) {
+				t.Errorf("it has %q, want %s", got, x.id(second))
 			}
 			e.runs("riscv64/app:1")
 			before := c.Must("images", "-q")
@@ -41,7 +50,7 @@ func TestLineBoardH(t *testing.T) {
 			if left := c.Must("ps", "-aq"); left != "" {
 				t.Errorf("containers are left: %s", left)
 			}
-			rig.Figure{Line: "board H, --load into " + name, Got: "loads, replaces, runs, cleans up", Limit: "all", OK: !t.Failed()}.Report(t)
+			rig.Figure{Line: "board H, --load into " + x.title, Got: "loads, replaces, runs, cleans up", Limit: "all", OK: !t.Failed()}.Report(t)
 		})
 	}
 }
