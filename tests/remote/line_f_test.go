@@ -26,13 +26,17 @@ func TestLineEngineF(t *testing.T) {
 	}
 	s := serve(t)
 	dir := filepath.Join(t.TempDir(), "out")
-	buildctl := exec.Command(rig.BuildClient(t, "buildctl", "github.com/moby/buildkit/cmd/buildctl"), "--addr", s.url(), "build",
-		"--progress", "plain", "--oci-layout", "riscv-build="+filepath.Join(c.dir, "content"),
-		"--output", "type=oci,tar=false,oci-mediatypes=true,compression=uncompressed,force-compression=true,dest="+dir)
-	buildctl.Stdin = strings.NewReader(graph.Stdout)
-	if out, err := buildctl.CombinedOutput(); err != nil {
-		t.Fatalf("buildctl: %v\n%s", err, rig.Tail(string(out), 30))
+	program := rig.BuildClient(t, "buildctl", "github.com/moby/buildkit/cmd/buildctl")
+	buildctl := func(stdin string, args ...string) {
+		t.Helper()
+		cmd := exec.Command(program, append([]string{"--addr", s.url(), "build", "--progress", "plain"}, args...)...)
+		cmd.Stdin = strings.NewReader(stdin)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("buildctl: %v\n%s", err, rig.Tail(string(out), 30))
+		}
 	}
+	buildctl(graph.Stdout, "--oci-layout", "riscv-build="+filepath.Join(c.dir, "content"),
+		"--output", "type=oci,tar=false,oci-mediatypes=true,compression=uncompressed,force-compression=true,dest="+dir)
 	// The layer of an image has the recipe's date, and what the recipe names.
 	tree, err := image.Artifacts(t.Context(), dir, image.ArtifactOptions{Paths: []string{"/pause"}})
 	if err != nil {
@@ -47,7 +51,23 @@ func TestLineEngineF(t *testing.T) {
 		t.Fatalf("the image has layers %v, want one", config.RootFS.DiffIDs)
 	}
 	want := config.RootFS.DiffIDs[0]
+	byDockerfile(t, buildctl)
 	rig.Figure{Line: "engine F", Got: "the layer by buildctl is " + sum.Digest().String(), Limit: want.String(), OK: sum.Digest() == want}.Report(t)
+}
+
+// byDockerfile has the engine build what buildx sends.
+func byDockerfile(t *testing.T, buildctl func(stdin string, args ...string)) {
+	t.Helper()
+	dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
+	for name, text := range map[string]string{"Dockerfile": "FROM scratch\nCOPY file /copied\n", "file": "text"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	buildctl("", "--frontend", "dockerfile.v0", "--local", "context="+dir, "--local", "dockerfile="+dir, "--output", "type=local,dest="+out)
+	if text, err := os.ReadFile(filepath.Join(out, "copied")); err != nil || string(text) != "text" {
+		t.Errorf("the Dockerfile gave %q, %v", text, err)
+	}
 }
 
 // config reads the configuration of an image of the client.

@@ -113,6 +113,7 @@ func newController(ctx context.Context, opts Options, w *base.Worker) (*control.
 	}
 	var none int64 // builds are reported by the pipeline, not kept by the solver
 	return control.NewController(control.Opt{
+		Frontends:        frontends(opts, workers),
 		SessionManager:   sessions,
 		WorkerController: workers,
 		CacheManager:     solver.NewCacheManager(ctx, "local", cache, worker.NewCacheResultStorage(workers)),

@@ -9,7 +9,11 @@ import (
 	"net"
 	"runtime/debug"
 
+	"github.com/moby/buildkit/frontend"
+	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
+	"github.com/moby/buildkit/frontend/gateway/forwarder"
 	"github.com/moby/buildkit/version"
+	"github.com/moby/buildkit/worker"
 	"github.com/moby/buildkit/worker/base"
 	"github.com/riscv-build/riscv-build/builder/engine/buildkit"
 )
@@ -37,6 +41,14 @@ func Serve(ctx context.Context, opts Options, l net.Listener, ready func()) erro
 	}
 	server.Stop()
 	return errors.Join(err, e.Close())
+}
+
+// frontends read what others than this program send: a Dockerfile. Graphs need none.
+func frontends(opts Options, workers *worker.Controller) map[string]frontend.Frontend {
+	if !opts.shared {
+		return nil
+	}
+	return map[string]frontend.Frontend{"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build)}
 }
 
 // ownVersion is the version of the BuildKit in this program. It says it by
