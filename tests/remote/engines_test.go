@@ -77,7 +77,7 @@ func TestLineEngineA(t *testing.T) {
 	if rig.Full {
 		recipe = "nginx"
 	}
-	here := c.build(t, recipe)
+	here := c.build(t, recipe, "--no-cache")
 	c.build(t, c.recipe("web"))
 	for _, k := range kinds() {
 		t.Run(k.name, func(t *testing.T) {
