@@ -116,8 +116,9 @@ func (t *Tool) create(ctx context.Context, e Engine, image Image) error {
 		return err
 	}
 	// What is built there has no network, and what it is built from comes with it.
+	// Containers of nerdctl do not take over the labels of their image.
 	_, err = t.run(ctx, nil, "run", "--detach", "--privileged", "--pull", "never", "--restart", "unless-stopped", "--network", "none",
-		"--name", e.Name, "--volume", e.Name+":"+e.State, e.Image)
+		"--name", e.Name, "--label", e.Label+"="+image.Identity().String(), "--volume", e.Name+":"+e.State, e.Image)
 	if err != nil {
 		err = t.fail(ctx, "starting container", e.Name, err)
 		return errors.Join(err, t.remove(context.WithoutCancel(ctx), e.Name, "rm", "--force")) // it may be half there
