@@ -23,18 +23,17 @@ type slowLink struct {
 	namespace
 	delay    time.Duration
 	listener net.Listener
-	to       string // address of the engine
+	to       string // address of the engine, before it serves
 }
 
-func newSlowLink(t *testing.T, rate string, delay time.Duration, to string) *slowLink {
+func newSlowLink(t *testing.T, rate string, delay time.Duration) *slowLink {
 	t.Helper()
 	rig.Need(t, "tc", "iproute2")
-	l := &slowLink{namespace: newNamespace(t), delay: delay, to: to}
+	l := &slowLink{namespace: newNamespace(t), delay: delay}
 	limit := []string{"root", "tbf", "rate", rate, "burst", "32k", "latency", "500ms"}
 	l.must("tc", append([]string{"qdisc", "add", "dev", l.device}, limit...)...)
 	l.inside("tc", append([]string{"qdisc", "add", "dev", l.far}, limit...)...)
 	l.listener = l.listen()
-	go l.serve()
 	return l
 }
 
@@ -145,8 +144,9 @@ func TestLineEngineD(t *testing.T) {
 		needs = append(needs, c.blobs(t, r))
 	}
 	a := newAuthority(t)
-	url := serveTLS(t, a.issue(a, net.ParseIP(serverAddress)))
-	l := newSlowLink(t, rate, delay, strings.TrimPrefix(url, "tcp://"))
+	l := newSlowLink(t, rate, delay)
+	l.to = strings.TrimPrefix(serveTLS(t, a.issue(a, net.ParseIP(l.server))), "tcp://")
+	go l.serve()
 	there := c.within(l.enter()...).with("RISCV_BUILD_ENGINE=tcp://"+l.address(), "RISCV_BUILD_ENGINE_TLS="+a.issue(a))
 	had := map[string]bool{}
 	for i, r := range recipes {

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"strconv"
@@ -9,17 +10,12 @@ import (
 	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
-const (
-	serverAddress = "198.18.77.1" // of the range for tests of networks, RFC 2544
-	clientAddress = "198.18.77.2"
-)
-
-// namespace is a network that leads to this machine's serverAddress and nowhere
-// else.
+// namespace is a network that leads to this machine and nowhere else.
 type namespace struct {
 	t           *testing.T
 	name        string
 	device, far string // this machine's side, and the one inside
+	server      string // address of this machine there
 }
 
 func newNamespace(t *testing.T) namespace {
@@ -27,13 +23,16 @@ func newNamespace(t *testing.T) namespace {
 	rig.Need(t, "ip", "iproute2")
 	rig.Need(t, "nsenter", "util-linux")
 	id := strconv.Itoa(os.Getpid())
-	n := namespace{t, "rb-" + id, "rbs" + id, "rbc" + id}
+	// Of the range for tests of networks, RFC 2544: four addresses for each process.
+	subnet := fmt.Sprintf("198.18.%d.", os.Getpid()>>6&0xff)
+	first := os.Getpid() & 0x3f << 2
+	n := namespace{t, "rb-" + id, "rbs" + id, "rbc" + id, subnet + strconv.Itoa(first+1)}
 	n.must("ip", "netns", "add", n.name)
 	t.Cleanup(func() { _, _ = rig.Sh("ip", "netns", "delete", n.name) }) // and with it the devices
 	n.must("ip", "link", "add", n.device, "type", "veth", "peer", "name", n.far, "netns", n.name)
-	n.must("ip", "address", "add", serverAddress+"/30", "dev", n.device)
+	n.must("ip", "address", "add", n.server+"/30", "dev", n.device)
 	n.must("ip", "link", "set", n.device, "up")
-	n.inside("ip", "address", "add", clientAddress+"/30", "dev", n.far)
+	n.inside("ip", "address", "add", subnet+strconv.Itoa(first+2)+"/30", "dev", n.far)
 	n.inside("ip", "link", "set", n.far, "up")
 	n.inside("ip", "link", "set", "lo", "up")
 	return n
@@ -60,7 +59,7 @@ func (n namespace) must(program string, args ...string) {
 // listen listens where those inside can connect.
 func (n namespace) listen() net.Listener {
 	n.t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(serverAddress, "0"))
+	l, err := net.Listen("tcp", n.server+":0")
 	if err != nil {
 		n.t.Fatal(err)
 	}
