@@ -5,7 +5,6 @@
 package remote
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -45,11 +44,13 @@ func newClient(t *testing.T) *client {
 		if err := os.CopyFS(c.recipes, os.DirFS("testdata")); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.copy("slow", "other"); err != nil {
-			t.Fatal(err)
+		for _, name := range []string{"one", "other"} {
+			if err := c.quick(name); err != nil {
+				t.Fatal(err)
+			}
 		}
 		// The mirror of a test machine may be in the middle of a synchronisation.
-		if r := c.run("lock", "--allow-expired", c.recipe("web"), c.recipe("slow"), c.recipe("other")); r.Code != 0 {
+		if r := c.run("lock", "--allow-expired", c.recipe("web"), c.recipe("slow"), c.recipe("one"), c.recipe("other")); r.Code != 0 {
 			t.Fatalf("locking the recipes: exit %d\n%s", r.Code, r.Stderr)
 		}
 		theClient = c
@@ -57,13 +58,14 @@ func newClient(t *testing.T) *client {
 	return theClient
 }
 
-// copy makes a recipe of another name.
-func (c *client) copy(from, to string) error {
-	text, err := os.ReadFile(c.recipe(from))
+// quick makes a recipe of the slow one that does not wait.
+func (c *client) quick(name string) error {
+	text, err := os.ReadFile(c.recipe("slow"))
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(c.recipe(to), bytes.ReplaceAll(text, []byte(from), []byte(to)), 0o644)
+	changed := strings.NewReplacer("slow", name, "sleep 16.5\n", "").Replace(string(text))
+	return os.WriteFile(c.recipe(name), []byte(changed), 0o644)
 }
 
 // with is the client with more in its environment.

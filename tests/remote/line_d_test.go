@@ -134,7 +134,7 @@ func (c *client) layers(t *testing.T, digest string, all map[string]int64) {
 // and for the next recipe what is new.
 func TestLineEngineD(t *testing.T) {
 	c := newClient(t)
-	rate, delay, recipes := "100mbit", 5*time.Millisecond, []string{c.recipe("slow"), c.recipe("other")}
+	rate, delay, recipes := "100mbit", 5*time.Millisecond, []string{c.recipe("one"), c.recipe("other")}
 	if rig.Full {
 		rate, delay, recipes = "10mbit", 25*time.Millisecond, []string{"redis", "nginx"}
 	}
