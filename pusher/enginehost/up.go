@@ -47,6 +47,9 @@ const (
 // board it clears what a loss of power has left.
 const answerTime = 2 * time.Minute
 
+// prepareWait is between two tries to prepare it.
+const prepareWait = 2 * time.Second
+
 // Up makes the engine run: a container that runs stays, one that was stopped is
 // started, one of another image is replaced; the volume stays. It returns when
 // the engine answers, and tells what it did.
@@ -141,7 +144,7 @@ func (t *Tool) volume(ctx context.Context, e Engine) error {
 
 // ready has the container prepared and waits until the engine answers.
 func (t *Tool) ready(ctx context.Context, e Engine) error {
-	out, err := t.run(ctx, nil, append([]string{"exec", e.Name}, e.Prepare...)...)
+	out, err := t.prepare(ctx, e)
 	if err != nil {
 		return &Error{Op: "preparing container", Object: e.Name, Tool: t.name, Err: errors.New(t.why(ctx, e, err)), Advice: "then run `riscv-build engine up` again"}
 	}
@@ -164,6 +167,22 @@ func (t *Tool) ready(ctx context.Context, e Engine) error {
 		}
 		if c, found, err := t.inspect(ctx, "container", e.Name); err == nil && !(found && c.State.Running) {
 			cancel() // nobody will answer
+		}
+	}
+}
+
+// prepare runs the command that prepares the container. containerd's monitor may
+// start a container of nerdctl once more when it has just begun.
+func (t *Tool) prepare(ctx context.Context, e Engine) (out string, err error) {
+	for tries := 3; ; tries-- {
+		out, err = t.run(ctx, nil, append([]string{"exec", e.Name}, e.Prepare...)...)
+		if err == nil || tries == 1 {
+			return out, err
+		}
+		select {
+		case <-ctx.Done():
+			return out, err
+		case <-time.After(prepareWait):
 		}
 	}
 }
