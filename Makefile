@@ -21,7 +21,7 @@ LINE ?= $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
 $(eval $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS)):;@:)
 endif
 
-.PHONY: build demo test accept bench board lint cross provision-demo provision-test clean
+.PHONY: build demo test accept bench board lint release provision-demo provision-test clean
 
 build:
 	$(BUILD) -o $(BIN) ./cmd/riscv-build
@@ -34,7 +34,7 @@ test: provision-test
 
 # The acceptance lines in full: all of them, or LINE.
 accept: provision-test
-	RISCV_BUILD_ACCEPT=full $(GO) test -p 1 -count=1 -timeout 12h -v ./tests ./tests/registry ./tests/board -run '^TestLine$(LINE)'
+	RISCV_BUILD_ACCEPT=full $(GO) test -p 1 -count=1 -timeout 12h -v ./tests ./tests/registry ./tests/board ./tests/remote -run '^TestLine$(LINE)'
 
 # The three source builds side by side: riscv-build, a Dockerfile under QEMU,
 # native; the registry and its client beside those of others.
@@ -56,11 +56,22 @@ board: provision-test
 lint:
 	.ci/lint
 
-# Every platform that is released: the engine on Linux, a client on macOS.
-cross:
-	for p in linux/amd64 linux/arm64 linux/riscv64 darwin/arm64 darwin/amd64; do \
-		echo "$$p"; GOOS=$${p%/*} GOARCH=$${p#*/} $(BUILD) -o bin/riscv-build-$${p%/*}-$${p#*/} ./cmd/riscv-build || exit 1; \
+# The program for every platform, with checksums: from one commit the same bytes,
+# wherever they are made. The Go is the one that go.mod names.
+PLATFORMS := linux/riscv64 linux/amd64 linux/arm64 darwin/arm64 darwin/amd64
+RELEASE   := bin/release
+release: export GOTOOLCHAIN := go$(shell sed -n 's/^go //p' go.mod)
+release: export GOFLAGS := -mod=readonly
+release: export GOAMD64 := v1
+release: export GOARM64 := v8.0
+release: export GORISCV64 := rva20u64
+release:
+	rm -f $(RELEASE)/riscv-build-* $(RELEASE)/SHA256SUMS
+	set -e; unset GOEXPERIMENT; for p in $(PLATFORMS); do \
+		GOOS=$${p%/*} GOARCH=$${p#*/} $(BUILD) -o $(RELEASE)/riscv-build-$${p%/*}-$${p#*/} ./cmd/riscv-build; \
 	done
+	cd $(RELEASE) && if command -v sha256sum >/dev/null; then sha256sum riscv-build-*; else shasum -a 256 riscv-build-*; fi >SHA256SUMS
+	cat $(RELEASE)/SHA256SUMS
 
 provision-demo provision-test: provision-%: build
 	tests/provision.sh $* $(CURDIR)/$(BIN)

@@ -29,14 +29,18 @@ type Config struct {
 	Fetch    fetch.Options  // parallel downloads, progress, HTTP client
 	Pusher   *pusher.Pusher // how to reach registries
 	Display  Display        // where progress and notices go
-	Jobs     int            // make jobs; 0: by processors and memory
+	Jobs     int            // make jobs; 0: by processors and memory of where the build runs
 	Version  string         // of this program; a new one builds anew
 	Engine   EngineProvider // opened when a stage needs it, not before
-	Emulator func() string  // identity of what runs riscv64 code here, without an engine
+	Host     HostIdentifier // nil: this machine
 }
 
 // EngineProvider opens the engine once and returns the same one after that.
 type EngineProvider func(ctx context.Context) (engine.Engine, error)
+
+// HostIdentifier tells where builds run and what runs riscv64 code there,
+// without starting an engine where that can be known without.
+type HostIdentifier func(ctx context.Context) (engine.Info, error)
 
 // Display shows what the pipeline does.
 type Display interface {
@@ -91,9 +95,6 @@ func New(cfg Config) (*Builder, error) {
 	store, err := fetch.Open(filepath.Join(cfg.StateDir, "content"))
 	if err != nil {
 		return nil, err
-	}
-	if cfg.Jobs < 1 {
-		cfg.Jobs = defaultJobs()
 	}
 	return &Builder{cfg: cfg, store: store, cache: cache{filepath.Join(cfg.StateDir, "cache")}, snapshots: debian.NewHTTPDownloader()}, nil
 }

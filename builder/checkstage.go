@@ -39,7 +39,7 @@ func (b *Builder) test(ctx context.Context, p *plan, img *built, r *Result) erro
 	rec := p.req.Recipe
 	run := check.TestRun{
 		Recipe: rec.Name, Tests: rec.Tests, Image: img.desc, Config: *img.config, Store: b.store.Content(),
-		Engine: b.cfg.Engine, Emulator: b.cfg.Emulator, Cache: b.cache, NoCache: p.req.NoCache,
+		Engine: b.cfg.Engine, Emulator: func() string { return p.where.Emulator }, Cache: b.cache, NoCache: p.req.NoCache,
 	}
 	for _, t := range rec.Tests {
 		if t.HTTP != nil || t.TCP != nil {

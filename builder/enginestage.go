@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -154,13 +155,17 @@ func (b *Builder) solve(ctx context.Context, p *plan, def []byte, out string) (e
 	if err != nil {
 		return info, err
 	}
-	b.cfg.Display.Verbose("%s: engine %s, worker %s, %s; riscv64 code by %s; %d jobs", p.req.Recipe.Name, info.Name, info.Worker,
-		info.Platform.Architecture, info.Emulator, b.cfg.Jobs)
+	jobs := b.jobs(info)
+	b.cfg.Display.Verbose("%s: engine %s, worker %s, %s; riscv64 code by %s; %s jobs", p.req.Recipe.Name, info.Name, info.Worker,
+		info.Platform.Architecture, info.Emulator, cmp.Or(jobs, "as many as it has processors"))
 	progress := b.cfg.Display.Progress(p.req.Recipe.Name)
 	if c, ok := progress.(io.Closer); ok {
 		defer c.Close() // notices wait behind a live display
 	}
-	secrets := map[string][]byte{graph.JobsSecret: []byte(strconv.Itoa(b.cfg.Jobs))}
+	secrets := map[string][]byte{}
+	if jobs != "" {
+		secrets[graph.JobsSecret] = []byte(jobs)
+	}
 	if p.req.NoCache {
 		secrets[graph.RecompileSecret] = []byte("yes")
 	}

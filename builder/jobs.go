@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+
+	"github.com/riscv-build/riscv-build/builder/engine"
 )
 
 // jobMemory is what one compiler process of a C++ source may take: 1 GiB.
@@ -19,6 +21,18 @@ func defaultJobs() int {
 		n = min(n, int((m+jobMemory/2)/jobMemory))
 	}
 	return max(n, 1)
+}
+
+// jobs is the number of make jobs for an engine; "" where a step has to look
+// for itself, because only it is there.
+func (b *Builder) jobs(where engine.Info) string {
+	switch {
+	case b.cfg.Jobs > 0:
+		return strconv.Itoa(b.cfg.Jobs)
+	case where.Elsewhere:
+		return ""
+	}
+	return strconv.Itoa(defaultJobs())
 }
 
 // memoryTotal reads MemTotal of proc(5) meminfo, in bytes; 0 where there is none.

@@ -33,7 +33,11 @@ func (b *Builder) lock(ctx context.Context, req Request) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, why, err := newPlan(req, l)
+	where, err := b.host(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, why, err := newPlan(req, l, where)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +48,7 @@ func (b *Builder) lock(ctx context.Context, req Request) (*plan, error) {
 // Lock resolves and writes the lock of a recipe where it is missing, stale or
 // to be updated.
 func (b *Builder) Lock(ctx context.Context, req Request) error {
-	_, err := b.lock(ctx, req)
+	_, err := b.usableLock(ctx, req)
 	return err
 }
 
@@ -168,7 +172,7 @@ func (b *Builder) relock(ctx context.Context, p *plan, gone *fetch.GoneError) (*
 	if err := fresh.Save(b.replacementPath(p.req, text)); err != nil {
 		return nil, err
 	}
-	again, _, err := newPlan(p.req, fresh)
+	again, _, err := newPlan(p.req, fresh, p.where)
 	if err == nil {
 		again.notes = append(again.notes, fmt.Sprintf("lock: %d packages had left the mirrors and were resolved again", len(names)))
 	}

@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/riscv-build/riscv-build/builder/engine"
 	"github.com/riscv-build/riscv-build/builder/graph"
 	"github.com/riscv-build/riscv-build/recipes"
 	"github.com/riscv-build/riscv-build/recipes/lock"
@@ -20,28 +22,45 @@ type plan struct {
 	req   Request
 	lock  *lock.File
 	mode  graph.Mode
+	where engine.Info      // builds and tests run there
 	host  ocispec.Platform // that executes the toolchain
 	date  time.Time        // of the image and of all that is made for it
 	notes []string         // for the report
 }
 
+// host tells where builds run.
+func (b *Builder) host(ctx context.Context) (engine.Info, error) {
+	if b.cfg.Host != nil {
+		return b.cfg.Host(ctx)
+	}
+	return engine.Info{Platform: ocispec.Platform{OS: "linux", Architecture: runtime.GOARCH}}, nil
+}
+
 // newPlan decides the mode and the date.
-func newPlan(req Request, l *lock.File) (*plan, string, error) {
-	mode, why, err := chooseMode(req.Mode, req.Recipe.Build.Mode, runtime.GOARCH)
+func newPlan(req Request, l *lock.File, where engine.Info) (*plan, string, error) {
+	arch := where.Platform.Architecture
+	mode, why, err := chooseMode(req.Mode, req.Recipe.Build.Mode, arch)
 	if err != nil {
 		return nil, "", fmt.Errorf("choosing the mode of recipe %q: %w", req.Recipe.Name, err)
 	}
-	p := &plan{req: req, lock: l, mode: mode, host: ocispec.Platform{OS: "linux", Architecture: runtime.GOARCH}}
+	p := &plan{req: req, lock: l, mode: mode, where: where, host: ocispec.Platform{OS: "linux", Architecture: arch}}
 	if mode != graph.Cross {
 		p.host.Architecture = "riscv64"
 	}
 	p.date = imageDate(req.Recipe, l)
+	p.notes = lockNotes(l)
+	return p, why, nil
+}
+
+// lockNotes are what every report says of a lock.
+func lockNotes(l *lock.File) []string {
+	var notes []string
 	for _, r := range l.Releases {
 		if r.Expired {
-			p.notes = append(p.notes, fmt.Sprintf("lock: the archive state of %s (%s, %s) had expired when it was accepted", r.Suite, r.Path, r.Date.Format(time.DateOnly)))
+			notes = append(notes, fmt.Sprintf("lock: the archive state of %s (%s, %s) had expired when it was accepted", r.Suite, r.Path, r.Date.Format(time.DateOnly)))
 		}
 	}
-	return p, why, nil
+	return notes
 }
 
 // chooseMode: flag over recipe over host.
@@ -95,7 +114,7 @@ func (p *plan) packages(set string) ([]lock.Package, error) {
 	if !ok {
 		return nil, fmt.Errorf("looking up set %q: the lock does not have it: run `riscv-build lock --update %s`", set, p.req.Recipe.Name)
 	}
-	alone := strings.HasPrefix(set, "probe/") || (p.req.Recipe.Image.Base == "scratch" && set == "image/"+p.req.Recipe.Name)
+	alone := strings.HasPrefix(set, "probe/") || strings.HasPrefix(set, "engine/") || (p.req.Recipe.Image.Base == "scratch" && set == "image/"+p.req.Recipe.Name)
 	var out []lock.Package
 	for _, id := range s.Packages {
 		pkg, ok := p.lock.Package(id)

@@ -10,10 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -118,5 +121,45 @@ func TestWriteBundleRefuses(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestWriteBundleOfAnIndex: who knows indexes gets it under its names, who does
+// not gets each image under names of its own.
+func TestWriteBundleOfAnIndex(t *testing.T) {
+	store, err := local.NewStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
+	for _, arch := range []string{"amd64", "riscv64"} {
+		index.Manifests = append(index.Manifests, imageIn(t, store, arch, "shared", arch).Desc)
+	}
+	img := Image{store, put(t, store, index.MediaType, marshal(t, index))}
+	path := filepath.Join(t.TempDir(), "x.tar")
+	if err := WriteBundle(t.Context(), []Named{{img, []string{"engine.local/engine:1", "engine.local/engine:2"}}}, path); err != nil {
+		t.Fatal(err)
+	}
+	order, texts := unpacked(t, path)
+	if !slices.IsSorted(order) || len(order) != 1+2*2+3+3 { // index, manifests and configurations, layers, the files around them
+		t.Errorf("members %v", order)
+	}
+	var got ocispec.Index
+	var list []dockerImage
+	if json.Unmarshal(texts["index.json"], &got) != nil || json.Unmarshal(texts["manifest.json"], &list) != nil || len(list) != 2 {
+		t.Fatalf("%s, %s", texts["index.json"], texts["manifest.json"])
+	}
+	for i, d := range got.Manifests {
+		if d.Digest != img.Desc.Digest || d.Platform != nil || d.Annotations[annotationImage] != "engine.local/engine:"+strconv.Itoa(i+1) {
+			t.Errorf("%+v", d)
+		}
+	}
+	if tags := strings.Join(slices.Concat(list[0].RepoTags, list[1].RepoTags), " "); tags != "engine.local/engine:1-amd64 engine.local/engine:2-amd64 engine.local/engine:1-riscv64 engine.local/engine:2-riscv64" {
+		t.Errorf("manifest.json names %s", tags)
+	}
+	index.Manifests = append(index.Manifests, imageIn(t, store, "", "none").Desc)
+	img = Image{store, put(t, store, index.MediaType, marshal(t, index))}
+	if err := WriteBundle(t.Context(), []Named{{img, []string{"engine.local/engine:1"}}}, path); err == nil || !strings.Contains(err.Error(), "names no platform") {
+		t.Errorf("got %v", err)
 	}
 }

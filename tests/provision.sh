@@ -53,6 +53,7 @@ test)
 	want qemu-system-riscv64 qemu-system-misc qemu-system-riscv
 	want arch-test arch-test
 	want ssh openssh-client
+	want sshd openssh-server # a machine that an engine is on, for tests/remote
 	want xz xz-utils
 	want bash bash
 	;;

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 
 	"github.com/riscv-build/riscv-build/builder/engine"
 )
@@ -60,7 +61,7 @@ func (f *fakeEngine) attempt(ctx context.Context, p *engine.Probe) (bool, error)
 	go func() {
 		defer toClient.Close()
 		switch {
-		case p.Args[1] == "cat":
+		case slices.Contains(p.Args, "cat"):
 			_, _ = io.WriteString(toClient, f.table)
 		case f.serve == nil: // refused: nc ends at once
 			fromClient.CloseWithError(io.ErrClosedPipe)

@@ -69,11 +69,21 @@ func (p *prober) listens() bool {
 	return p.test.TCP != nil && p.test.TCP.Expect == nil && p.test.TCP.Send == ""
 }
 
+// connecting runs a program that takes and gives bytes and may fail, and does
+// not fail itself, also when it is told to end: in a BuildKit elsewhere a second
+// process that fails ends the container. A shell gives a program in the
+// background no input of its own. The mark tells the end of the output: a
+// BuildKit before v0.14 does not, as long as the input is open.
+const connecting = `exec 3<&0; "$@" <&3 & p=$!; exec <&- 3<&-; trap 'kill -9 $p' TERM; wait $p; printf '` + endMark + `'; exit 0`
+
+const endMark = "[end of the output of the probe of riscv-build]"
+
 func (p *prober) args(busybox string) []string {
+	args := []string{busybox, "sh", "-c", connecting, "probe", busybox}
 	if p.listens() {
-		return []string{busybox, "cat", "/proc/net/tcp", "/proc/net/tcp6"}
+		return append(args, "cat", "/proc/net/tcp", "/proc/net/tcp6")
 	}
-	return []string{busybox, "nc", "127.0.0.1", strconv.Itoa(p.port())}
+	return append(args, "nc", "127.0.0.1", strconv.Itoa(p.port()))
 }
 
 // attempt drives one probe process (engine.Probe.Attempt). It returns done for
@@ -85,7 +95,7 @@ func (p *prober) attempt(ctx context.Context, stdin io.WriteCloser, stdout io.Re
 	// closed connection for a client that has gone.
 	defer stdin.Close()
 	var answered bool
-	answered, p.wrong, p.last = p.ask(ctx, stdin, stdout)
+	answered, p.wrong, p.last = p.ask(ctx, stdin, &marked{from: stdout})
 	switch {
 	case answered && p.wrong == "":
 		p.ok = true
@@ -103,6 +113,47 @@ func (p *prober) attempt(ctx context.Context, stdin io.WriteCloser, stdout io.Re
 	case <-time.After(retryPause):
 	}
 	return false, p.last
+}
+
+// marked reads until the mark.
+type marked struct {
+	from io.Reader
+	buf  []byte // read, and not given yet
+	err  error  // of from
+}
+
+func (m *marked) Read(b []byte) (int, error) {
+	for {
+		ready := len(m.buf)
+		switch at := bytes.Index(m.buf, []byte(endMark)); {
+		case at == 0:
+			return 0, io.EOF
+		case at > 0:
+			ready = at
+		case m.err == nil:
+			ready -= begun(m.buf)
+		case ready == 0:
+			return 0, m.err
+		}
+		if ready > 0 {
+			n := copy(b, m.buf[:ready])
+			m.buf = m.buf[n:]
+			return n, nil
+		}
+		more := make([]byte, 4<<10)
+		n, err := m.from.Read(more)
+		m.buf, m.err = append(m.buf, more[:n]...), err
+	}
+}
+
+// begun is how much of the mark a text may end with.
+func begun(text []byte) int {
+	for n := min(len(text), len(endMark)-1); n > 0; n-- {
+		if bytes.HasSuffix(text, []byte(endMark[:n])) {
+			return n
+		}
+	}
+	return 0
 }
 
 // ask returns whether an answer came that counts, what is wrong with it, or why

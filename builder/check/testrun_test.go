@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -136,7 +137,7 @@ func TestHTTPProbe(t *testing.T) {
 		t.Errorf("%d probes, got %s %s %s, close %v", e.probes, got.Method, got.URL, got.Host, got.Close)
 	}
 	p := e.runs[0].Probe
-	if p.MountPath != "/.riscv-build-probe" || !reflect.DeepEqual(p.Args, []string{"/.riscv-build-probe/usr/bin/busybox", "nc", "127.0.0.1", "8080"}) ||
+	if p.MountPath != "/.riscv-build-probe" || !reflect.DeepEqual(p.Args[len(p.Args)-4:], []string{"/.riscv-build-probe/usr/bin/busybox", "nc", "127.0.0.1", "8080"}) ||
 		p.Mount.Digest != "sha256:probe" || !reflect.DeepEqual(e.runs[0].Args, []string{"/start", "serve"}) {
 		t.Errorf("got %+v", p)
 	}
@@ -200,6 +201,34 @@ const socketTable = `  sl  local_address rem_address   st tx_queue rx_queue tr t
    0: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000000
 `
 
+func TestMarkedOutput(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                               "",
+		"answer":                         "answer",
+		endMark:                          "",
+		"answer" + endMark:               "answer",
+		"answer" + endMark + "more":      "answer",
+		"[end of" + endMark:              "[end of",
+		"[end of the output of somebody": "[end of the output of somebody",
+		"[[" + endMark[:20]:              "[[" + endMark[:20],
+	} {
+		for name, r := range map[string]io.Reader{"at once": strings.NewReader(text), "by bytes": iotest.OneByteReader(strings.NewReader(text))} {
+			got, err := io.ReadAll(&marked{from: r})
+			if err != nil || string(got) != want {
+				t.Errorf("%q %s: got %q, %v", text, name, got, err)
+			}
+		}
+	}
+	// It ends though what it reads from does not, and nothing that is no mark waits.
+	open, end := io.Pipe()
+	defer end.Close()
+	go func() { _, _ = io.WriteString(end, "now ["+"["+endMark) }()
+	got, err := io.ReadAll(&marked{from: open})
+	if err != nil || string(got) != "now [[" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func TestTCPProbe(t *testing.T) {
 	pong := func(conn io.ReadWriter) {
 		line, _ := bufio.NewReader(conn).ReadString('\n')
@@ -214,7 +243,7 @@ func TestTCPProbe(t *testing.T) {
 		recipes.Test{Name: "listens", TCP: &recipes.TCPProbe{Port: 80}},
 		recipes.Test{Name: "listens on IPv6", TCP: &recipes.TCPProbe{Port: 8080}})
 	must(t, err)
-	if got := e.runs[2].Probe.Args[1:]; !reflect.DeepEqual(got, []string{"cat", "/proc/net/tcp", "/proc/net/tcp6"}) {
+	if got := e.runs[2].Probe.Args[6:]; !reflect.DeepEqual(got, []string{"cat", "/proc/net/tcp", "/proc/net/tcp6"}) {
 		t.Errorf("got %q", got)
 	}
 }

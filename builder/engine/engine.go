@@ -30,10 +30,13 @@ type Engine interface {
 
 // Info describes an engine.
 type Info struct {
-	Name     string           // "embedded"
-	Worker   string           // "runc", "containerd"
-	Platform ocispec.Platform // of the machine that executes
-	Emulator string           // identity of what runs riscv64 code: QEMU version or kernel release; enters the key of cached test results
+	Name      string             // "embedded", or how one elsewhere is reached: "ssh"
+	Worker    string             // "runc", "containerd"
+	Version   string             // of BuildKit; "" if it does not say
+	Elsewhere bool               // not in this process: its processors and memory are not known
+	Platform  ocispec.Platform   // of the machine that executes
+	Platforms []ocispec.Platform // all that execute there, that one first
+	Emulator  string             // identity of what runs riscv64 code: QEMU version or kernel release; enters the key of cached test results
 }
 
 // Job is one graph to solve.
@@ -62,7 +65,9 @@ type Run struct {
 }
 
 // Probe is a second process in the container (same network namespace, loopback only).
-// Mount is a manifest in Run.Store whose root is mounted read-only at MountPath.
+// Mount is a manifest in Run.Store whose root is mounted at MountPath; what is written there is forgotten.
+// Args must end with status 0, also after SIGTERM: an engine elsewhere takes
+// another status for the failure of the whole container.
 type Probe struct {
 	Mount     ocispec.Descriptor
 	MountPath string

@@ -25,12 +25,13 @@ func (e *EnvironmentError) Error() string {
 // Unwrap gives the cause.
 func (e *EnvironmentError) Unwrap() error { return e.Err }
 
-// OfMachine tells whether an error says something about the machine, not about
+// OfMachine tells whether an error says something about the machine or the way to it, not about
 // what was built or run.
 func OfMachine(err error) bool {
 	var lacks *EnvironmentError
 	var full *SpaceError
-	return errors.As(err, &lacks) || errors.As(err, &full)
+	var link *LinkError
+	return errors.As(err, &lacks) || errors.As(err, &full) || errors.As(err, &link)
 }
 
 // ExecError is a step of a graph whose command ended with another exit status than 0.
@@ -69,3 +70,18 @@ func (e *SpaceError) Error() string {
 
 // Unwrap gives the cause.
 func (e *SpaceError) Unwrap() error { return e.Err }
+
+// LinkError is a connection to an engine elsewhere that broke while it was in
+// use. The command line ends with exit code 4 on it.
+type LinkError struct {
+	Engine string // as the user named it
+	Err    error
+}
+
+// Error says what broke and what goes on.
+func (e *LinkError) Error() string {
+	return fmt.Sprintf("working with the engine at %q: the connection broke, or the engine ended: %v: see that it runs and can be reached, then start the build again: it goes on from the last finished step", e.Engine, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *LinkError) Unwrap() error { return e.Err }

@@ -70,7 +70,7 @@ func (m machine) handlers() ([]handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing binfmt_misc handlers: %w", err)
 	}
-	program := tinyProgram()
+	program := TinyProgram()
 	var found []handler
 	for _, e := range entries {
 		if e.Name() == "register" || e.Name() == "status" {

@@ -55,7 +55,7 @@ func (m machine) riscvHandler(ctx context.Context) Finding {
 	}
 	if len(all) == 0 {
 		f.What = "no binfmt_misc handler runs riscv64 programs"
-		if m.interpreter() == "" {
+		if m.interpreter() == "" && m.bring == nil {
 			f.Fix = installQEMU
 		}
 		return f
@@ -100,9 +100,9 @@ func (m machine) runs(ctx context.Context) Finding {
 	switch {
 	case err != nil:
 		return Finding{Name: name, Severity: Error, What: err.Error(), Why: whyEmulator, Fix: installQEMU}
-	case status != tinyStatus:
+	case status != TinyStatus:
 		return Finding{Name: name, Severity: Error,
-			What: fmt.Sprintf("a riscv64 program that exits with %d exited with %d", tinyStatus, status),
+			What: fmt.Sprintf("a riscv64 program that exits with %d exited with %d", TinyStatus, status),
 			Why:  whyEmulator, Fix: installQEMU}
 	}
 	return good(name, Error, "runs")
@@ -162,8 +162,15 @@ func (m machine) fix(ctx context.Context, report func(string)) error {
 // replaceHandlers takes handlers away that are of no use, and registers QEMU.
 func (m machine) replaceHandlers(ctx context.Context, report func(string)) error {
 	program := m.interpreter()
-	if program == "" {
+	if program == "" && m.bring == nil {
 		return fmt.Errorf("registering a riscv64 handler: no static qemu-riscv64 is installed: run `apt-get install qemu-user-static`")
+	}
+	if program == "" {
+		var err error
+		if program, err = m.bring(ctx); err != nil {
+			return fmt.Errorf("bringing a QEMU for riscv64 programs, as none is installed: %w; or run `apt-get install qemu-user-static`", err)
+		}
+		report("brought " + program + " from the Debian archive")
 	}
 	old, err := m.handlers()
 	if err != nil {
@@ -189,7 +196,7 @@ func (m machine) register(ctx context.Context, program string, report func(strin
 		if err != nil {
 			return fmt.Errorf("trying %q: %w: install another QEMU", program, err)
 		}
-		if status == tinyStatus {
+		if status == TinyStatus {
 			report(fmt.Sprintf("registered %s for riscv64 programs (flags %s)", program, flags))
 			return nil
 		}

@@ -55,12 +55,16 @@ type Options struct {
 	Client     *http.Client // for mirrors; nil: the default one
 	Containerd *Containerd  // nil: builds are not to use one
 	Registry   *Registry    // nil: none is named
+	// QEMU brings a static qemu-riscv64 to a machine that has none, and gives
+	// its path. nil: nobody does.
+	QEMU func(ctx context.Context) (string, error)
 }
 
 // Check runs every check that applies to this machine, in a fixed order. A
 // check that cannot be made is a finding, never an error.
 func Check(ctx context.Context, o Options) []Finding {
 	m := thisMachine()
+	m.bring = o.QEMU
 	findings := m.system(ctx, o)
 	findings = append(findings, m.emulation(ctx)...)
 	findings = append(findings, m.kubernetes()...)
@@ -109,6 +113,7 @@ type machine struct {
 	root         string   // where /etc, /boot, /lib/modules, /run and /var are: ""
 	release      string   // of the kernel, as uname -r says it; "" if it says nothing
 	path         []string // where programs are looked for
+	bring        func(context.Context) (string, error)
 	getenv       func(string) string
 }
 

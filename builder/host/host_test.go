@@ -11,7 +11,7 @@ import (
 )
 
 func TestTinyProgramIsRiscv64(t *testing.T) {
-	f, err := elf.NewFile(bytes.NewReader(tinyProgram()))
+	f, err := elf.NewFile(bytes.NewReader(TinyProgram()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +21,7 @@ func TestTinyProgramIsRiscv64(t *testing.T) {
 	if p := f.Progs[0]; f.Entry < p.Vaddr || f.Entry+16 != p.Vaddr+p.Filesz {
 		t.Errorf("entry %#x is not the last 16 bytes of %+v", f.Entry, p.ProgHeader)
 	}
-	if (handler{magic: elfMagic, mask: elfMask}).matches(tinyProgram()) == false {
+	if (handler{magic: elfMagic, mask: elfMask}).matches(TinyProgram()) == false {
 		t.Error("the registered magic does not match a riscv64 program")
 	}
 }
@@ -97,7 +97,7 @@ func TestStaticInterpreterIsPreferred(t *testing.T) {
 		t.Errorf("a script was taken for QEMU: %q", got)
 	}
 	want := filepath.Join(dir, "qemu-riscv64")
-	if err := os.WriteFile(want, tinyProgram(), 0o700); err != nil {
+	if err := os.WriteFile(want, TinyProgram(), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if got := m.interpreter(); got != want {

@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// tinyStatus is what tinyProgram exits with when it is started with one
+// TinyStatus is what TinyProgram exits with when it is started with one
 // argument, its own name. More tells that an emulator passes arguments on
 // that are not the program's.
-const tinyStatus = 42
+const TinyStatus = 42
 
-// tinyProgram is a static riscv64 Linux program of four instructions: exit(41 + argc).
-func tinyProgram() []byte {
+// TinyProgram is a static riscv64 Linux program of four instructions: exit(41 + argc).
+func TinyProgram() []byte {
 	const (
 		address    = 0x10000
 		headerSize = 64
@@ -66,7 +66,7 @@ func runTiny(ctx context.Context) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	name := filepath.Join(dir, "exit42")
-	if err := os.WriteFile(name, tinyProgram(), dirPermission); err != nil {
+	if err := os.WriteFile(name, TinyProgram(), dirPermission); err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)

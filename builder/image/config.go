@@ -80,3 +80,14 @@ func Env(m map[string]string) []string {
 	}
 	return out
 }
+
+// WriteIndex writes the index of images for several platforms and returns its
+// descriptor (image-spec, image-index.md).
+func WriteIndex(ctx context.Context, store content.Store, manifests []ocispec.Descriptor) (ocispec.Descriptor, error) {
+	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: manifests}
+	desc, err := putJSON(ctx, store, index.MediaType, index)
+	if err != nil {
+		return desc, fmt.Errorf("writing image index: %w", err)
+	}
+	return desc, nil
+}

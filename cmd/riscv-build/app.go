@@ -24,7 +24,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			buildCommand(), lockCommand(), fetchCommand(), graphCommand(), checkCommand(), pushCommand(), copyCommand(),
 			loadCommand(), runCommand(),
 			registryCommand(), searchCommand(), auditCommand(), k3sCommand(), configureCommand(), validateCommand(), initCommand(),
-			cacheCommand(), doctorCommand(), schemaCommand(), versionCommand(), completionCommand(),
+			cacheCommand(), engineCommand(), doctorCommand(), schemaCommand(), versionCommand(), completionCommand(),
 		},
 	}
 	prepare(app.Commands)

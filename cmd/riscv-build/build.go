@@ -12,7 +12,7 @@ import (
 func buildCommand() *cli.Command {
 	return &cli.Command{
 		Name: "build", Usage: "build, test and push images (what is done without a verb)", ArgsUsage: "RECIPE.toml|NAME...",
-		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), containerdFlags(), limitFlags(), []cli.Flag{
+		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), containerdFlags(), limitFlags(), []cli.Flag{
 			&cli.StringSliceFlag{Name: "push", Usage: "push to the registry `HOST[:PORT][/PREFIX]` (may be repeated)"},
 			&cli.StringSliceFlag{Name: "tag", Usage: "push and load under tag `T` instead of those of the recipe (may be repeated)"},
 			indexFlag(), loadFlag(),
@@ -57,6 +57,9 @@ func buildAll(ctx context.Context, s *session, requests []builder.Request, done 
 	var failures []error
 	for _, req := range requests {
 		r, err := s.builder.Build(ctx, req)
+		if errors.Is(err, errEngineChanged) {
+			r, err = s.builder.Build(ctx, req) // now it is known what it is
+		}
 		s.display.Flush()
 		results = append(results, r)
 		done(r)

@@ -1,16 +1,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/riscv-build/riscv-build/builder/engine"
 	"github.com/riscv-build/riscv-build/builder/engine/embedded"
+	"github.com/riscv-build/riscv-build/builder/engine/statelock"
 	"github.com/riscv-build/riscv-build/pusher/containerd"
 )
 
@@ -48,28 +52,59 @@ func (s *session) containerdEngine(e containerd.Endpoint) embedded.Options {
 }
 
 // eachCache calls f with the build cache of every engine that ever built in the
-// state directory, opened one after the other.
+// state directory, opened one after the other. One that is being served is left out.
 func (s *session) eachCache(c *cli.Context, f func(engine.Cache) error) error {
-	var all []embedded.Options
-	if s.has(runcRoot) {
-		all = append(all, s.runcEngine())
+	own, err := s.enginesEver(c, "")
+	if err != nil {
+		return err
 	}
-	if s.has(containerdRoot) {
-		endpoint, ok, err := s.containerd(c)
-		switch {
-		case err != nil:
-			return err
-		case !ok:
-			return environmentError{errors.New("opening the build cache in containerd: no containerd answers: start it, or name its socket with --containerd")}
+	served, err := s.enginesEver(c, servedSuffix)
+	if err != nil {
+		return err
+	}
+	for _, options := range append(own, served...) {
+		if strings.HasSuffix(options.Root, servedSuffix) && held(c.Context, options.Root) {
+			s.display.Notice("the build cache in %s is in use by `engine serve`, which keeps it below its --cache-limit: it is left out", options.Root)
+			continue
 		}
-		all = append(all, s.containerdEngine(endpoint))
-	}
-	for _, options := range all {
 		if err := withCache(c, options, f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// enginesEver are the engines with a directory of that suffix.
+func (s *session) enginesEver(c *cli.Context, suffix string) ([]embedded.Options, error) {
+	var all []embedded.Options
+	if s.has(runcRoot + suffix) {
+		all = append(all, s.runcEngine())
+	}
+	if s.has(containerdRoot + suffix) {
+		endpoint, ok, err := s.containerd(c)
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok:
+			return nil, environmentError{errors.New("opening the build cache in containerd: no containerd answers: start it, or name its socket with --containerd")}
+		}
+		all = append(all, s.containerdEngine(endpoint))
+	}
+	for i := range all {
+		all[i].Root += suffix
+	}
+	return all, nil
+}
+
+// held tells whether another process has an engine open.
+func held(ctx context.Context, root string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	lock, err := statelock.Acquire(ctx, root+".lock", nil)
+	if err != nil {
+		return true
+	}
+	return lock.Release() != nil
 }
 
 func (s *session) has(root string) bool {

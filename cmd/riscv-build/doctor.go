@@ -17,10 +17,11 @@ needs of the kernel, disk, memory, clock, name server, mirrors, registry and pro
 Each line is ok, info, warning or error; what is not ok says why it matters and what mends it. With an
 error a build would fail, and the exit status is 3; a warning costs time, or what is done with the image.
 
---fix mends what needs no package and no decision: it mounts binfmt_misc and registers QEMU with the flag F,
-loads modules that K3s wants, enables cgroup controllers, sets a clock that starts in 1970 by the mirror, and
-writes the configuration of docker, containerd or K3s for a registry that speaks plain HTTP. It says what it
-does and what it leaves; it installs, starts and restarts nothing. Run it as root.`
+--fix mends what needs no package and no decision: it mounts binfmt_misc and registers QEMU with the flag F (where
+none is installed, one from the Debian archive, kept in the state directory), loads modules that K3s wants,
+enables cgroup controllers, sets a clock that starts in 1970 by the mirror, and writes the configuration of
+docker, containerd or K3s for a registry that speaks plain HTTP. It says what it does and what it leaves; it
+installs, starts and restarts nothing. Run it as root.`
 
 func doctorCommand() *cli.Command {
 	return &cli.Command{

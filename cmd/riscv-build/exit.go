@@ -62,7 +62,7 @@ func exitCode(ctx context.Context, err error) int {
 	case is[environmentError](err), is[*engine.EnvironmentError](err), is[*engine.SpaceError](err), is[*fetch.SpaceError](err),
 		is[*clients.AccessError](err):
 		return exitEnvironment
-	case is[*fetch.NetworkError](err), is[*fetch.GoneError](err), is[*fetch.OfflineError](err), is[*pusher.Error](err):
+	case is[*engine.LinkError](err), is[*fetch.NetworkError](err), is[*fetch.GoneError](err), is[*fetch.OfflineError](err), is[*pusher.Error](err):
 		return exitNetwork
 	}
 	var c coded

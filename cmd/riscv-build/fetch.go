@@ -11,7 +11,7 @@ import (
 func fetchCommand() *cli.Command {
 	return &cli.Command{
 		Name: "fetch", Usage: "download everything that a later build --offline needs", ArgsUsage: "RECIPE.toml|NAME...",
-		Flags:  flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags()),
+		Flags:  flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags()),
 		Action: fetchRecipes,
 	}
 }

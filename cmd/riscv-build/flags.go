@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/riscv-build/riscv-build/builder/display"
+	"github.com/riscv-build/riscv-build/builder/engine/remote"
 	"github.com/riscv-build/riscv-build/cmd/riscv-build/config"
 )
 
@@ -53,6 +54,13 @@ func recipeFlags() []cli.Flag {
 func containerdFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "containerd", Usage: "use the containerd at `SOCKET[,namespace=NS]|none` instead of the first that answers of the system's and K3s's (also " + config.EnvContainerd + ")"},
+	}
+}
+
+func engineFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "engine", Usage: "build with the engine at `URL`: " + config.EngineAuto + " (default), " + config.EngineEmbedded + ", " + strings.Join(remote.Forms(), ", ") + " (also " + config.EnvEngine + ")"},
+		&cli.StringFlag{Name: "engine-tls", Usage: "secure tcp:// with ca.pem, cert.pem and key.pem of `DIR` (also " + config.EnvEngineTLS + ")"},
 	}
 }
 

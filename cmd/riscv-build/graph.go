@@ -13,7 +13,7 @@ func graphCommand() *cli.Command {
 	return &cli.Command{
 		Name: "graph", Usage: "print the BuildKit graph of a recipe, without building it", ArgsUsage: "RECIPE.toml|NAME",
 		Description: "What the graph names is fetched first: its bytes depend on it.",
-		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), []cli.Flag{
+		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "print as `FORMAT`: " + strings.Join(graph.Formats, ", ")},
 			&cli.BoolFlag{Name: "offline", Usage: "download nothing"},
 		}),

@@ -36,6 +36,13 @@ func (p *place) hostOptions(c *cli.Context) (host.Options, error) {
 	o := host.Options{
 		StateDir: p.stateDir, NotBefore: programDate(),
 		Mirrors: mirrorURLs(mirrors.Debian), Security: mirrorURLs(mirrors.Security),
+		QEMU: func(ctx context.Context) (path string, err error) {
+			err = with(c, func(s *session) error {
+				path, err = s.builder.Emulator(ctx)
+				return err
+			})
+			return path, err
+		},
 	}
 	if runtime.GOOS == "linux" {
 		if o.Containerd, err = p.describeContainerd(c); err != nil {

@@ -10,6 +10,7 @@ import (
 	stdlog "log"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 
@@ -30,7 +31,11 @@ func main() {
 	stdlog.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
+	args := os.Args
+	if filepath.Base(args[0]) == "buildctl" {
+		args = buildctlArgs(args)
+	}
+	os.Exit(run(ctx, args, os.Stdout, os.Stderr))
 }
 
 // run is the program: results go to stdout, all else to stderr; the value is

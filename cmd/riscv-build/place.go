@@ -20,6 +20,7 @@ type place struct {
 	display  *display.Display
 
 	found *foundContainerd
+	auto  *foundAuto
 }
 
 // foundContainerd is what a search for containerd came to.

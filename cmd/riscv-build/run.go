@@ -31,7 +31,7 @@ func runCommand() *cli.Command {
 			"image's command; its entrypoint stays. The exit status is that of the container, 127 or 126 where its\n" +
 			"program is not there or cannot be executed. It gets a terminal where this program has one. The first ^C\n" +
 			"goes to the container, the second kills it.",
-		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), containerdFlags(), limitFlags(), []cli.Flag{
+		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), containerdFlags(), limitFlags(), []cli.Flag{
 			inFlag(),
 			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set `KEY=VALUE`, or KEY as it is here (may be repeated)"},
 			&cli.StringSliceFlag{Name: "volume", Usage: "show `HOST:CONTAINER[:ro]`, a directory or file of this machine, in the container (may be repeated)"},

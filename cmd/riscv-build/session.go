@@ -2,16 +2,14 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"path/filepath"
-	"sync"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/riscv-build/riscv-build/builder"
-	"github.com/riscv-build/riscv-build/builder/engine"
 	"github.com/riscv-build/riscv-build/builder/engine/embedded"
+	"github.com/riscv-build/riscv-build/builder/engine/remote"
 	"github.com/riscv-build/riscv-build/builder/engine/statelock"
 	"github.com/riscv-build/riscv-build/builder/fetch"
 )
@@ -62,7 +60,7 @@ func (s *session) configure(c *cli.Context) (builder.Config, error) {
 	if err != nil {
 		return builder.Config{}, err
 	}
-	s.engine = &lazyEngine{choose: func() (embedded.Options, error) { return s.chooseEngine(c) }}
+	s.engine = s.lazy(c)
 	return builder.Config{
 		StateDir: s.stateDir,
 		Mirrors:  mirrors,
@@ -73,8 +71,18 @@ func (s *session) configure(c *cli.Context) (builder.Config, error) {
 		Jobs:     c.Int("jobs"),
 		Version:  programVersion(),
 		Engine:   s.engine.open,
-		Emulator: emulator(c.Context),
+		Host:     s.engine.host,
 	}, nil
+}
+
+// lazy is the engine that flags, environment and configuration choose.
+func (s *session) lazy(c *cli.Context) *lazyEngine {
+	return &lazyEngine{
+		remote: func() (remote.Options, bool, error) { return s.remoteEngine(c) },
+		local:  func() (embedded.Options, error) { return s.chooseEngine(c) },
+		say:    s.display.Verbose,
+		memory: s.knownEngineOf,
+	}
 }
 
 // close ends what the session started and lets the next run in.
@@ -95,49 +103,4 @@ func with(c *cli.Context, f func(*session) error) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	return f(s)
-}
-
-// lazyEngine opens the embedded engine when it is first asked for.
-type lazyEngine struct {
-	choose func() (embedded.Options, error)
-	mu     sync.Mutex
-	engine engine.Engine
-}
-
-func (l *lazyEngine) open(ctx context.Context) (engine.Engine, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.engine != nil {
-		return l.engine, nil
-	}
-	options, err := l.choose()
-	if err != nil {
-		return nil, err
-	}
-	e, err := embedded.Open(ctx, options)
-	if err == nil {
-		l.engine = e
-	}
-	return e, err
-}
-
-// close closes the engine, and tells whether there was one.
-func (l *lazyEngine) close() (used bool, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.engine == nil {
-		return false, nil
-	}
-	return true, l.engine.Close()
-}
-
-// emulator names what runs riscv64 code on this machine, found out once.
-func emulator(ctx context.Context) func() string {
-	return sync.OnceValue(func() string {
-		info, err := embedded.Identify(ctx)
-		if err != nil {
-			return "" // without an engine nothing is run either
-		}
-		return info.Emulator
-	})
 }

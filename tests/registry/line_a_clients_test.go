@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -72,7 +71,7 @@ func clients(t *testing.T) []client {
 	}
 	// It has no configuration: an account comes from docker's file, and a CA from
 	// where it is told that there is one.
-	program := "env SSL_CERT_FILE=/etc/docker/certs.d/HOST/ca.crt " + buildClient(t, "crane", "github.com/google/go-containerregistry/cmd/crane")
+	program := "env SSL_CERT_FILE=/etc/docker/certs.d/HOST/ca.crt " + rig.BuildClient(t, "crane", "github.com/google/go-containerregistry/cmd/crane")
 	crane := client{
 		name: "crane", keeps: true,
 		pull:  program + " pull --platform linux/riscv64 --format oci SEED STATE/seed",
@@ -100,18 +99,6 @@ func beginContainerd(m *machine, state string) {
 	rig.Need(m.t, "ctr", "containerd")
 	rig.StartCommand(m.t, m.command(rig.Need(m.t, "containerd", "containerd"), "--root", state))
 	rig.WaitFor(m.t, time.Minute, "containerd", func() bool { return m.run("ctr version").Code == 0 })
-}
-
-// buildClient builds a program of the module of the clients' parsers.
-func buildClient(t *testing.T, name, pkg string) string {
-	t.Helper()
-	program := filepath.Join(rig.Work, "bin", name)
-	cmd := exec.Command("go", "build", "-C", filepath.Join(rig.Root(), "tests", "clientparsers"), "-o", program, pkg)
-	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building %s: %v\n%s", name, err, out)
-	}
-	return program
 }
 
 // works takes a client through everything that it can do.

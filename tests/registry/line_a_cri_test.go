@@ -124,7 +124,7 @@ func (s *site) k3s() {
 // k3sParser builds the program that reads registries.yaml as K3s does.
 func k3sParser(t *testing.T) string {
 	t.Helper()
-	return buildClient(t, "clientparsers", ".")
+	return rig.BuildClient(t, "clientparsers", ".")
 }
 
 // mirror has the clients that can ask a mirror take an image of docker.io from

@@ -246,7 +246,7 @@ func (l *load) pull(t *testing.T) {
 // does the same work for all. Each round has an address of its own: skopeo
 // remembers which repository of a registry has a blob.
 func benchClients(t *testing.T) {
-	crane := buildClient(t, "crane", "github.com/google/go-containerregistry/cmd/crane")
+	crane := rig.BuildClient(t, "crane", "github.com/google/go-containerregistry/cmd/crane")
 	skopeo := rig.Need(t, "skopeo", "skopeo")
 	s := newServer(t)
 	s.wide = true

@@ -55,7 +55,7 @@ func StartContainerd(t *testing.T, opt ContainerdOptions) *Containerd {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	c := &Containerd{t: t, opt: opt, dir: dir, Root: filepath.Join(dir, "root"), Socket: filepath.Join(dir, "containerd.sock")}
-	c.bin, c.Version = containerdPrograms(t, opt.Suite)
+	c.bin, c.Version = containerdReleases[opt.Suite].install(t)
 	if opt.At != "" {
 		c.Socket = opt.At
 		c.ownRun()

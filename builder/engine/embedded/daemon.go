@@ -59,14 +59,7 @@ func startDaemon(ctx context.Context, opts Options, b backend) (*daemon, error) 
 		cancel()
 		return nil, err
 	}
-	server := grpc.NewServer(
-		grpc.UnaryInterceptor(grpcerrors.UnaryServerInterceptor),
-		grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor),
-		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
-		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
-		grpc.MaxConcurrentStreams(math.MaxUint32),
-	)
-	controller.Register(server)
+	server := newServer(controller)
 	pipe := bufconn.Listen(pipeBuffer)
 	go func() { _ = server.Serve(pipe) }() // ends with Stop; there is no other error on a pipe in memory
 
@@ -77,6 +70,18 @@ func startDaemon(ctx context.Context, opts Options, b backend) (*daemon, error) 
 		return nil, errors.Join(fmt.Errorf("connecting to the solver: %w", err), d.stop())
 	}
 	return d, nil
+}
+
+func newServer(controller *control.Controller) *grpc.Server {
+	server := grpc.NewServer(
+		grpc.UnaryInterceptor(grpcerrors.UnaryServerInterceptor),
+		grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor),
+		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
+		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
+		grpc.MaxConcurrentStreams(math.MaxUint32),
+	)
+	controller.Register(server)
+	return server
 }
 
 // liftLogSpeed lets a step print as fast as it likes: BuildKit would drop what
@@ -108,6 +113,7 @@ func newController(ctx context.Context, opts Options, w *base.Worker) (*control.
 	}
 	var none int64 // builds are reported by the pipeline, not kept by the solver
 	return control.NewController(control.Opt{
+		Frontends:        frontends(opts, workers),
 		SessionManager:   sessions,
 		WorkerController: workers,
 		CacheManager:     solver.NewCacheManager(ctx, "local", cache, worker.NewCacheResultStorage(workers)),

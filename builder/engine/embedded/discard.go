@@ -11,11 +11,15 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 )
 
-// discard deletes the file trees that failing commands of def left since a
+// discard deletes the file trees that failing commands of a graph left since a
 // time. BuildKit commits them although nothing can use them again, and its
 // collection, which takes the longest unused first, would delete tool chains
 // before them.
-func (e *Engine) discard(def *pb.Definition, since time.Time) {
+func (e *Engine) discard(definition []byte, since time.Time) {
+	var def pb.Definition
+	if err := def.UnmarshalVT(definition); err != nil {
+		return // the solver has read it; there is nothing to discard
+	}
 	commands := map[string]bool{}
 	for _, bytes := range def.Def {
 		var op pb.Op

@@ -4,6 +4,7 @@ package embedded
 
 import (
 	"context"
+	"net"
 	"runtime"
 
 	"github.com/riscv-build/riscv-build/builder/engine"
@@ -15,9 +16,12 @@ func Open(context.Context, Options) (engine.Engine, error) { return nil, needsLi
 // Identify says that this engine needs Linux.
 func Identify(context.Context) (engine.Info, error) { return engine.Info{}, needsLinux() }
 
+// Serve says that this engine needs Linux.
+func Serve(context.Context, Options, net.Listener, func()) error { return needsLinux() }
+
 func needsLinux() error {
 	return &engine.EnvironmentError{
 		What: "the embedded engine needs Linux, and this is " + runtime.GOOS,
-		Do:   "build on a Linux machine or on the board; everything but building works here",
+		Do:   "name an engine with --engine: docker:// for this machine's Docker, ssh://USER@HOST for a Linux machine or the board with riscv-build on it, or another",
 	}
 }

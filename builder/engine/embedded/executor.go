@@ -3,7 +3,6 @@
 package embedded
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -15,22 +14,13 @@ import (
 
 	"github.com/moby/buildkit/executor"
 	resources "github.com/moby/buildkit/executor/resources/types"
-	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/identity"
+	"github.com/riscv-build/riscv-build/builder/engine/buildkit"
 )
 
 // streamsVariable is how a process that is started through BuildKit's gateway
 // names its streams to the executor. The process itself does not see it.
 const streamsVariable = "RISCV_BUILD_STREAMS="
-
-// startFailure is what runc says of a program that it cannot start.
-const startFailure = "unable to start container process: "
-
-// streams are the standard streams of a process.
-type streams struct {
-	stdin          io.ReadCloser // nil: nothing
-	stdout, stderr io.WriteCloser
-}
 
 // localExecutor executes what BuildKit tells it to, with two differences that
 // the gateway's containers need, and one that makes containerd as good as runc:
@@ -46,29 +36,26 @@ type localExecutor struct {
 	end func(ctx context.Context, id string)
 
 	mu    sync.Mutex
-	known map[string]*streams
+	known map[string]*buildkit.Streams
 }
 
-func newLocalExecutor() *localExecutor { return &localExecutor{known: map[string]*streams{}} }
+func newLocalExecutor() *localExecutor { return &localExecutor{known: map[string]*buildkit.Streams{}} }
 
-// start starts a process of the container with streams of this process.
-func (b *container) start(ctx context.Context, req gateway.StartRequest, s *streams) (gateway.ContainerProcess, error) {
+// expect remembers the streams of a process that is to be started with env,
+// and gives the environment that names them; undo forgets them.
+func (l *localExecutor) expect(env []string, s *buildkit.Streams) (named []string, undo func()) {
 	id := identity.NewID()
-	b.executor.mu.Lock()
-	b.executor.known[id] = s
-	b.executor.mu.Unlock()
-	req.Env = append([]string{streamsVariable + id}, req.Env...)
-	proc, err := b.Start(ctx, req)
-	if err != nil {
-		b.executor.take([]string{streamsVariable + id})
-	}
-	return proc, err
+	l.mu.Lock()
+	l.known[id] = s
+	l.mu.Unlock()
+	variable := streamsVariable + id
+	return append([]string{variable}, env...), func() { l.take([]string{variable}) }
 }
 
 // take finds the streams that an environment names, nil when it names none,
 // and gives the environment without the name.
-func (l *localExecutor) take(env []string) (*streams, []string) {
-	var found *streams
+func (l *localExecutor) take(env []string) (*buildkit.Streams, []string) {
+	var found *buildkit.Streams
 	var rest []string
 	for _, v := range env {
 		id, ok := strings.CutPrefix(v, streamsVariable)
@@ -84,13 +71,15 @@ func (l *localExecutor) take(env []string) (*streams, []string) {
 	return found, rest
 }
 
-func (l *localExecutor) connect(process *executor.ProcessInfo) {
+// connect tells whether the process is one that this process started.
+func (l *localExecutor) connect(process *executor.ProcessInfo) bool {
 	s, env := l.take(process.Meta.Env)
 	if s == nil {
-		return
+		return false
 	}
 	process.Meta.Env = env
-	process.Stdin, process.Stdout, process.Stderr = s.stdin, s.stdout, s.stderr
+	process.Stdin, process.Stdout, process.Stderr = s.Stdin, s.Stdout, s.Stderr
+	return true
 }
 
 // Run runs a container.
@@ -105,7 +94,7 @@ func (l *localExecutor) Run(ctx context.Context, id string, root executor.Mount,
 	if ctx.Err() != nil {
 		l.end(context.WithoutCancel(ctx), id)
 	}
-	if err != nil && !errors.As(err, new(*gatewaypb.ExitError)) && strings.Contains(err.Error(), startFailure) {
+	if err != nil && !errors.As(err, new(*gatewaypb.ExitError)) && strings.Contains(err.Error(), buildkit.StartFailure) {
 		if process.Stderr != nil {
 			_, _ = io.WriteString(process.Stderr, err.Error()+"\n") // the status says the same, in fewer words
 		}
@@ -129,20 +118,16 @@ func (l *localExecutor) settle(limit time.Duration) bool {
 	}
 }
 
-// Exec runs a second process in a container. How it ends is told by what it
-// writes: an error would end the container.
+// Exec runs a second process in a container. How one that this process started
+// ends is told by what it writes: an error would end the container.
 func (l *localExecutor) Exec(ctx context.Context, id string, process executor.ProcessInfo) error {
-	l.connect(&process)
-	if err := l.Executor.Exec(ctx, id, process); err != nil && process.Stderr != nil {
+	ours := l.connect(&process)
+	err := l.Executor.Exec(ctx, id, process)
+	if !ours {
+		return err
+	}
+	if err != nil && process.Stderr != nil {
 		_, _ = io.WriteString(process.Stderr, err.Error()+"\n") // kept in memory; cannot fail
 	}
 	return nil
 }
-
-// input is a standard input that is known beforehand.
-type input struct{ *bytes.Reader }
-
-func newInput(b []byte) input { return input{bytes.NewReader(b)} }
-
-// Close does nothing.
-func (input) Close() error { return nil }

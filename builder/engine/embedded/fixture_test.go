@@ -30,6 +30,12 @@ import (
 // sourceDate is the time of every file that the tests' graphs make.
 var sourceDate = time.Unix(1700000000, 0).UTC()
 
+// What the engine keeps of output, as its users read it.
+const (
+	outputLimit = 1 << 20 // bytes of each stream of a run
+	logLines    = 40      // of a failing step
+)
+
 // fixture is what all tests of this package share: the tool for both
 // architectures, in images of one content store.
 type fixture struct {

@@ -17,7 +17,9 @@ import (
 	"time"
 
 	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/riscv-build/riscv-build/builder/engine"
+	"github.com/riscv-build/riscv-build/builder/engine/buildkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,8 +44,9 @@ func (e *Engine) Info(ctx context.Context) (engine.Info, error) {
 // worker is not known then. An
 // empty Emulator means that riscv64 programs do not run here.
 func Identify(ctx context.Context) (engine.Info, error) {
-	info := engine.Info{Name: "embedded", Platform: platforms.Normalize(platforms.DefaultSpec())}
-	if runtime.GOARCH == target.Architecture {
+	info := engine.Info{Name: "embedded", Version: ownVersion(), Platform: platforms.Normalize(platforms.DefaultSpec())}
+	info.Platforms = []ocispec.Platform{info.Platform}
+	if runtime.GOARCH == buildkit.Target.Architecture {
 		release, err := kernelRelease()
 		if err != nil {
 			return info, err
@@ -55,6 +58,7 @@ func Identify(ctx context.Context) (engine.Info, error) {
 	if err != nil || interpreter == "" {
 		return info, err
 	}
+	info.Platforms = append(info.Platforms, buildkit.Target)
 	info.Emulator, err = emulators.identify(ctx, interpreter)
 	return info, err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/log"
 	"github.com/riscv-build/riscv-build/builder/engine"
+	"github.com/riscv-build/riscv-build/builder/engine/buildkit"
 	"github.com/riscv-build/riscv-build/builder/engine/statelock"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
@@ -26,6 +27,7 @@ type Engine struct {
 	backend backend
 	lock    *statelock.Lock
 	daemon  *daemon
+	driver  *buildkit.Driver
 	used    atomic.Bool // something was solved or run: the cache may have grown
 	emptied atomic.Bool // nothing of the cache is to stay
 	broken  atomic.Bool // containers may be left, as when their containerd went away
@@ -114,7 +116,7 @@ func (e *Engine) start(ctx context.Context) error {
 		e.restoreTemp()
 		return asSpaceError(root, fmt.Errorf("starting the embedded engine in %q: %w", root, err))
 	}
-	e.daemon = d
+	e.daemon, e.driver = d, buildkit.New(d.client, e)
 	return nil
 }
 

@@ -21,6 +21,8 @@ type Options struct {
 	// Notice is told, in one line each, what the user should know: somebody
 	// else uses Root, the remains of a crash were cleared. nil: nobody is told.
 	Notice func(format string, args ...any)
+
+	shared bool // others use it: its worker says what runs riscv64 programs
 }
 
 func (o Options) notice(format string, args ...any) {

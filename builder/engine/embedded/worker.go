@@ -83,18 +83,28 @@ func newWorker(ctx context.Context, opts Options, b backend, parts workerParts) 
 	opt.MountPoolRoot = filepath.Join(opt.Root, cacheMounts)
 	opt.Platforms = []ocispec.Platform{platforms.Normalize(platforms.DefaultSpec())}
 	opt.RegistryHosts = noRegistry
+	if opts.shared {
+		if err := describe(ctx, &opt); err != nil {
+			return nil, errors.Join(append(closeStorage(opt), err)...)
+		}
+	}
 	if opts.GCLimit > 0 {
 		opt.GCPolicy = []client.PruneInfo{{All: true, MaxUsedSpace: opts.GCLimit}}
 	}
 	w, err := identifyWorker(ctx, opt)
 	if err != nil {
-		errs := []error{err, opt.MetadataStore.Close()}
-		if opt.ContentMetadata != nil {
-			errs = append(errs, opt.ContentMetadata.Close())
-		}
-		return nil, errors.Join(errs...)
+		return nil, errors.Join(append(closeStorage(opt), err)...)
 	}
 	return w, nil
+}
+
+// closeStorage closes what a worker would have closed.
+func closeStorage(opt base.WorkerOpt) []error {
+	errs := []error{opt.MetadataStore.Close()}
+	if opt.ContentMetadata != nil {
+		errs = append(errs, opt.ContentMetadata.Close())
+	}
+	return errs
 }
 
 func identifyWorker(ctx context.Context, opt base.WorkerOpt) (*base.Worker, error) {

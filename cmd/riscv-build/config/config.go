@@ -17,17 +17,27 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/riscv-build/riscv-build/builder/engine/remote"
 	"github.com/riscv-build/riscv-build/pusher"
 	"github.com/riscv-build/riscv-build/pusher/containerd"
 	"github.com/riscv-build/riscv-build/recipes"
 )
 
-// The environment variables that name the state directory and the containerd.
+// The environment variables that name the state directory, the containerd and the engine.
 const (
 	EnvStateDir   = "RISCV_BUILD_STATE_DIR"
 	EnvContainerd = "RISCV_BUILD_CONTAINERD"
+	EnvEngine     = "RISCV_BUILD_ENGINE"
+	EnvEngineTLS  = "RISCV_BUILD_ENGINE_TLS"
+)
+
+// The engines that have no URL.
+const (
+	EngineAuto     = "auto" // the embedded one, else the first that is found
+	EngineEmbedded = "embedded"
 )
 
 // Config is what the files say. Every key may be left out.
@@ -40,6 +50,8 @@ type Config struct {
 	Registry   string              `toml:"registry"`    // HOST[:PORT][/PREFIX] of the registry that images are pushed to; see PushRegistry
 	Stall      string              `toml:"stall"`       // time such as "30s" after which a transfer that stands still is given up; see StallTime
 	Containerd string              `toml:"containerd"`  // SOCKET[,namespace=NS] or "none"; see containerd.Parse
+	Engine     string              `toml:"engine"`      // auto, embedded or the URL of a BuildKit; see remote.ParseAddress
+	EngineTLS  string              `toml:"engine_tls"`  // directory with ca.pem, cert.pem and key.pem
 	Registries map[string]Registry `toml:"registries"`  // by HOST or HOST:PORT
 }
 
@@ -125,6 +137,14 @@ func (c *Config) validate(path string, lines map[string]int) error {
 			bad("registry", fmt.Sprintf("registry = %q is no registry", c.Registry), `write HOST[:PORT][/PREFIX], such as "192.168.1.5:6000"`)
 		}
 	}
+	if c.Engine != "" && c.Engine != EngineAuto && c.Engine != EngineEmbedded {
+		if _, err := remote.ParseAddress(c.Engine); err != nil {
+			bad("engine", fmt.Sprintf("engine = %q names no engine", c.Engine), "write "+strings.Join(append([]string{EngineAuto, EngineEmbedded}, remote.Forms()...), ", "))
+		}
+	}
+	if c.EngineTLS != "" && !filepath.IsAbs(c.EngineTLS) {
+		bad("engine_tls", fmt.Sprintf("engine_tls = %q is no absolute path", c.EngineTLS), "write the path from / on")
+	}
 	if c.Containerd != "" && c.Containerd != containerd.None {
 		if _, err := containerd.Parse(c.Containerd); err != nil {
 			bad("containerd", fmt.Sprintf("containerd = %q names no containerd", c.Containerd), fmt.Sprintf("write SOCKET[,namespace=NS], such as %q, or %q", containerd.SystemSocket, containerd.None))
@@ -145,6 +165,7 @@ func (c *Config) overlay(o *Config) {
 	for _, pair := range []struct{ to, from *string }{
 		{&c.Snapshot, &o.Snapshot}, {&c.Keyring, &o.Keyring}, {&c.StateDir, &o.StateDir}, {&c.CacheLimit, &o.CacheLimit}, {&c.Registry, &o.Registry},
 		{&c.Stall, &o.Stall}, {&c.Containerd, &o.Containerd},
+		{&c.Engine, &o.Engine}, {&c.EngineTLS, &o.EngineTLS},
 	} {
 		if *pair.from != "" {
 			*pair.to = *pair.from

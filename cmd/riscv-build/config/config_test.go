@@ -66,6 +66,8 @@ func TestProblems(t *testing.T) {
 		"relative":        {"state_dir = \"state\"\n", 1, "absolute"},
 		"half a key pair": {"snapshot = \"none\"\n[registries.\"a.example\"]\ncert = \"/c.pem\"\n", 2, "without its key"},
 		"no socket":       {"containerd = \"containerd.sock\"\n", 1, "names no containerd"},
+		"no engine":       {"\nengine = \"http://a.example\"\n", 2, "names no engine"},
+		"relative TLS":    {"engine_tls = \"certs\"\n", 1, "absolute"},
 		"no registry":     {"registry = \"a b\"\n", 1, "no registry"},
 		"syntax":          {"mirrors = [\n", 1, ""},
 	} {

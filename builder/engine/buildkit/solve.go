@@ -1,16 +1,10 @@
-//go:build linux
-
-package embedded
+package buildkit
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"time"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
@@ -22,15 +16,9 @@ import (
 	"github.com/riscv-build/riscv-build/builder/engine"
 )
 
-// product names this client in BuildKit's protocol.
-const product = "riscv-build"
-
-// target is the platform of every image that is built.
-var target = ocispec.Platform{OS: "linux", Architecture: "riscv64"}
-
 // Solve solves the job's graph. A command of the graph that fails is an
-// *engine.ExecError, a full file system an *engine.SpaceError.
-func (e *Engine) Solve(ctx context.Context, job engine.Job) error {
+// *engine.ExecError.
+func (d *Driver) Solve(ctx context.Context, job engine.Job) error {
 	def := new(pb.Definition)
 	if err := def.UnmarshalVT(job.Definition); err != nil {
 		return fmt.Errorf("reading the graph of %q: %w: this is a bug of riscv-build", job.Name, err)
@@ -41,42 +29,39 @@ func (e *Engine) Solve(ctx context.Context, job engine.Job) error {
 		}
 	}
 	// The attribute keeps BuildKit from warning that the result is not for this machine.
-	opt := client.SolveOpt{Internal: true, FrontendAttrs: map[string]string{"platform": platforms.Format(target)}}
+	opt := client.SolveOpt{Internal: true, FrontendAttrs: map[string]string{"platform": platforms.Format(Target)}}
 	if job.Store != nil {
-		opt.OCIStores = map[string]content.Store{engine.StoreName: job.Store}
+		opt.OCIStores = d.stores(job.Store)
 	}
 	if len(job.Secrets) > 0 {
 		opt.Session = []session.Attachable{secretsprovider.FromMap(job.Secrets)}
 	}
+	var out *output
 	if job.Output != "" {
-		if err := os.MkdirAll(job.Output, 0o755); err != nil {
-			return fmt.Errorf("making output directory %q: %w", job.Output, err)
+		var err error
+		if out, err = openOutput(job.Output, job.Store); err != nil {
+			return err
 		}
-		opt.Exports = []client.ExportEntry{layoutExport(job.Output)}
+		opt.Exports = []client.ExportEntry{layoutExport(out)}
 	}
-	e.used.Store(true)
-	defer e.daemon.near.add(job.Store)()
-
-	started := time.Now()
 	watch := newWatcher(job.Progress)
-	_, err := e.daemon.client.Build(ctx, opt, product, buildFunc(def), watch.statuses)
+	res, err := d.client.Build(ctx, opt, product, buildFunc(def), watch.statuses)
 	watch.wait()
-	if err == nil {
-		return nil
+	if err != nil {
+		return d.explain(ctx, job.Name, err, watch)
 	}
-	err = e.explain(ctx, job.Name, err, watch)
-	if errors.As(err, new(*engine.ExecError)) {
-		e.discard(def, started)
+	if out != nil {
+		return out.finish(res)
 	}
-	return err
+	return nil
 }
 
 // layoutExport asks for an OCI layout with uncompressed layers: compression
 // would be that of the Go release that built the engine.
-func layoutExport(dir string) client.ExportEntry {
+func layoutExport(to *output) client.ExportEntry {
 	return client.ExportEntry{
-		Type:      client.ExporterOCI,
-		OutputDir: dir,
+		Type:        client.ExporterOCI,
+		OutputStore: to,
 		Attrs: map[string]string{
 			"tar":               "false",
 			"compression":       "uncompressed",
@@ -95,12 +80,12 @@ func buildFunc(def *pb.Definition) gateway.BuildFunc {
 		if err != nil {
 			return nil, err
 		}
-		id := target.OS + "/" + target.Architecture
-		platforms, err := json.Marshal(exptypes.Platforms{Platforms: []exptypes.Platform{{ID: id, Platform: target}}})
+		id := Target.OS + "/" + Target.Architecture
+		platforms, err := json.Marshal(exptypes.Platforms{Platforms: []exptypes.Platform{{ID: id, Platform: Target}}})
 		if err != nil {
 			return nil, err
 		}
-		config, err := json.Marshal(ocispec.Image{Platform: target, RootFS: ocispec.RootFS{Type: "layers"}})
+		config, err := json.Marshal(ocispec.Image{Platform: Target, RootFS: ocispec.RootFS{Type: "layers"}})
 		if err != nil {
 			return nil, err
 		}
@@ -140,31 +125,16 @@ func ignoreCache(def *pb.Definition) error {
 }
 
 // explain turns BuildKit's error into the contract's.
-func (e *Engine) explain(ctx context.Context, name string, err error, watch *watcher) error {
+func (d *Driver) explain(ctx context.Context, name string, err error, watch *watcher) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("building %q: %w", name, context.Cause(ctx))
 	}
-	if lost := e.lost(err); lost != nil {
-		return fmt.Errorf("building %q: %w", name, lost)
-	}
 	failed := watch.execError(err)
-	if failed != nil {
-		err = failed
-	}
-	if space := asSpaceError(e.opts.Root, err); errors.As(space, new(*engine.SpaceError)) {
-		return fmt.Errorf("building %q: %w", name, space)
+	if known := d.place.Explain(err, failed); known != nil {
+		return fmt.Errorf("building %q: %w", name, known)
 	}
 	if failed != nil {
 		return fmt.Errorf("building %q: %w", name, failed)
 	}
 	return fmt.Errorf("solving the graph of %q: %w: if it stays, run it with --debug or clear the cache with `riscv-build cache prune`", name, err)
-}
-
-// lost tells whether the backend has gone, and remembers it.
-func (e *Engine) lost(err error) error {
-	lost := e.backend.lost(err)
-	if lost != nil {
-		e.broken.Store(true)
-	}
-	return lost
 }

@@ -1,20 +1,16 @@
-//go:build linux
-
-package embedded
+package buildkit
 
 import (
 	"bytes"
 	"errors"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/moby/buildkit/client"
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 	solvererrors "github.com/moby/buildkit/solver/errdefs"
 	"github.com/opencontainers/go-digest"
 	"github.com/riscv-build/riscv-build/builder/engine"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -109,24 +105,4 @@ func lastLines(out []byte, n int) string {
 		text = append(text, string(line[bytes.LastIndexByte(line, '\r')+1:]))
 	}
 	return strings.Join(slices.Clip(text), "\n")
-}
-
-// asSpaceError makes err an *engine.SpaceError when a full file system is its
-// cause. Errors of BuildKit arrive as text.
-func asSpaceError(root string, err error) error {
-	text := err.Error()
-	var failed *engine.ExecError
-	if errors.As(err, &failed) {
-		text = failed.Log
-	}
-	full := errors.Is(err, syscall.ENOSPC) || strings.Contains(strings.ToLower(text), "no space left on device")
-	if !full {
-		return err
-	}
-	space := &engine.SpaceError{Path: root, Err: err}
-	var fs unix.Statfs_t
-	if unix.Statfs(root, &fs) == nil {
-		space.Free = int64(fs.Bavail) * fs.Bsize
-	}
-	return space
 }

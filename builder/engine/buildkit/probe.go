@@ -1,6 +1,4 @@
-//go:build linux
-
-package embedded
+package buildkit
 
 import (
 	"context"
@@ -8,10 +6,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"syscall"
 	"time"
 
-	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
 )
 
 // Pauses between two attempts of a probe: short at first, because most servers
@@ -70,15 +67,13 @@ func (b *container) attempt(ctx, whole context.Context) (bool, error) {
 	stdinReader, stdin := io.Pipe()
 	stdout, stdoutWriter := io.Pipe()
 	complaint := newTail(4 << 10)
-	proc, err := b.start(whole, gateway.StartRequest{Args: b.job.Probe.Args, Env: b.job.Env, Cwd: "/", User: "0:0"},
-		&streams{stdin: stdinReader, stdout: stdoutWriter, stderr: complaint})
+	proc, err := b.start(whole, &pb.Meta{Args: b.job.Probe.Args, Env: b.job.Env, Cwd: "/", User: "0:0"},
+		&Streams{Stdin: stdinReader, Stdout: stdoutWriter, Stderr: complaint})
 	if err != nil {
 		return false, fmt.Errorf("starting the probe: %w", err)
 	}
-	ended := make(chan struct{})
 	go func() {
-		defer close(ended)
-		_ = proc.Wait() // whether it served its purpose is Attempt's to say
+		_ = proc.wait() // whether it served its purpose is Attempt's to say
 		_ = stdoutWriter.Close()
 		_ = stdinReader.Close()
 	}()
@@ -91,26 +86,22 @@ func (b *container) attempt(ctx, whole context.Context) (bool, error) {
 	release()
 	_ = stdin.Close()
 	_ = stdout.Close()
-	endProbe(ctx, whole, proc, ended)
+	endProbe(ctx, proc)
 	if done {
 		return true, nil
 	}
 	return false, probeError(err, string(complaint.Bytes()))
 }
 
-// endProbe lets a probe's process end by itself, then kills it.
-func endProbe(ctx, whole context.Context, proc gateway.ContainerProcess, ended <-chan struct{}) {
+// endProbe lets a probe's process end by itself, then asks it to, then kills it.
+func endProbe(ctx context.Context, p *process) {
 	select {
-	case <-ended:
+	case <-p.ended:
 		return
 	case <-ctx.Done():
-	case <-time.After(firstPause):
+	case <-time.After(stopWait):
 	}
-	_ = proc.Signal(whole, syscall.SIGKILL) // it may just have ended
-	select {
-	case <-ended:
-	case <-time.After(killedWait):
-	}
+	stop(ctx, p)
 }
 
 func probeError(err error, complaint string) error {

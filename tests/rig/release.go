@@ -24,22 +24,33 @@ const (
 	Forky    = "forky"    // containerd 2
 )
 
-// containerdRelease is the containerd of a release of Debian.
-type containerdRelease struct {
-	names   []string // of the suite: a mirror in the middle of a sync can be broken under one and whole under another
-	version string   // how the version begins
-	format  int      // of the configuration file
+// release is a program of a release of Debian, with the programs that it runs.
+type release struct {
+	suite    string   // name of its directory
+	names    []string // of the suite: a mirror in the middle of a sync can be broken under one and whole under another
+	packages string   // to unpack, with what they depend on
+	programs []string // to take out of them, the one that says its version first
+	version  string   // how that begins
+	format   int      // of containerd's configuration file
 }
 
-var containerdReleases = map[string]containerdRelease{
-	Bookworm: {[]string{"bookworm", "oldstable", "oldoldstable"}, "1.6.", 2},
-	Trixie:   {[]string{"trixie", "stable", "oldstable"}, "1.7.", 2},
-	Forky:    {[]string{"forky", "testing", "stable"}, "2.", 3},
+var containerdPrograms = []string{"usr/bin/containerd", "usr/bin/containerd-shim-runc-v2", "usr/bin/ctr", "usr/bin/runc", "usr/sbin/runc"}
+
+var containerdReleases = map[string]release{
+	Bookworm: {Bookworm, []string{"bookworm", "oldstable", "oldoldstable"}, "containerd,runc", containerdPrograms, "1.6.", 2},
+	Trixie:   {Trixie, []string{"trixie", "stable", "oldstable"}, "containerd,runc", containerdPrograms, "1.7.", 2},
+	Forky:    {Forky, []string{"forky", "testing", "stable"}, "containerd,runc", containerdPrograms, "2.", 3},
 }
 
-// containerdLayout is a part of the names of kept directories: a number for
+// dockerRelease is a Docker with containerd's image store.
+var dockerRelease = release{
+	suite: "docker", names: containerdReleases[Trixie].names, packages: "docker.io,containerd,runc", version: "26.",
+	programs: append([]string{"usr/sbin/dockerd", "usr/bin/docker-proxy", "usr/sbin/docker-proxy", "usr/bin/docker-init"}, containerdPrograms...),
+}
+
+// releaseLayout is a part of the names of kept directories: a number for
 // another way to make them.
-const containerdLayout = "1"
+const releaseLayout = "1"
 
 // cacheDir is where tests keep what takes long to make, such as programs of
 // other releases: never in the checkout, which has to stay as it was cloned.
@@ -52,16 +63,16 @@ func cacheDir() string {
 	return filepath.Join(base, "riscv-build")
 }
 
-// containerdPrograms gives the directory with the programs of a release and the
-// version of its containerd: that, its shim, ctr and runc, which run whatever
-// libc the machine has. The first test that asks assembles it, the others wait.
-func containerdPrograms(t *testing.T, suite string) (bin, version string) {
+// install gives the directory with the programs of a release and the version of
+// the first: they run whatever libc the machine has. The first test that asks
+// assembles it, the others wait.
+func (r release) install(t *testing.T) (bin, version string) {
 	t.Helper()
 	parent := filepath.Join(cacheDir(), "containerd")
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(parent, strings.Join([]string{suite, runtime.GOARCH, containerdLayout}, "-"))
+	dir := filepath.Join(parent, strings.Join([]string{r.suite, runtime.GOARCH, releaseLayout}, "-"))
 	lock, err := os.OpenFile(dir+".lock", os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		t.Fatal(err)
@@ -70,20 +81,19 @@ func containerdPrograms(t *testing.T, suite string) (bin, version string) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatalf("locking %q: %v", lock.Name(), err)
 	}
-	r := containerdReleases[suite]
 	if version, err = r.check(dir); err == nil {
 		return filepath.Join(dir, "bin"), version
 	}
 	Need(t, "mmdebstrap", "mmdebstrap")
 	Need(t, "patchelf", "patchelf")
 	if version, err = r.assemble(dir); err != nil {
-		t.Fatalf("assembling the containerd of %s: %v", suite, err)
+		t.Fatalf("assembling %s of %s: %v", r.packages, r.names[0], err)
 	}
 	return filepath.Join(dir, "bin"), version
 }
 
 // assemble makes the directory from the packages of the release.
-func (r containerdRelease) assemble(dir string) (version string, err error) {
+func (r release) assemble(dir string) (version string, err error) {
 	mirrors, err := debian.Discover(debian.DiscoverOptions{})
 	if err != nil {
 		return "", err
@@ -91,7 +101,7 @@ func (r containerdRelease) assemble(dir string) (version string, err error) {
 	var tries []error
 	for _, mirror := range mirrors.Debian[:min(2, len(mirrors.Debian))] {
 		for _, name := range r.names {
-			err := assembleFrom(dir, mirror.URL, name)
+			err := r.assembleFrom(dir, mirror.URL, name)
 			if err == nil {
 				version, err = r.check(dir)
 			}
@@ -104,25 +114,27 @@ func (r containerdRelease) assemble(dir string) (version string, err error) {
 	return "", errors.Join(tries...)
 }
 
-// check gives the version of the containerd in a directory, an error if it is
-// not one of this release.
-func (r containerdRelease) check(dir string) (string, error) {
+// check gives the version of the programs in a directory, an error if it is not
+// one of this release.
+func (r release) check(dir string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	name := filepath.Join(dir, "bin", "containerd")
+	name := filepath.Join(dir, "bin", filepath.Base(r.programs[0]))
 	said := Command(ctx, nil, name, "--version")
-	// "containerd github.com/containerd/containerd/v2 2.1.9+unknown REVISION"
+	// "containerd github.com/containerd/containerd/v2 2.1.9+unknown REVISION",
+	// "Docker version 26.1.5+dfsg1, build REVISION"
 	words := strings.Fields(said.Stdout)
 	if said.Code != 0 || len(words) < 3 {
 		return "", fmt.Errorf("asking %q for its version: exit code %d\n%s%s", name, said.Code, said.Stdout, said.Stderr)
 	}
-	if !strings.HasPrefix(words[2], r.version) {
-		return "", fmt.Errorf("%q is version %s, want %s*", name, words[2], r.version)
+	version := strings.TrimSuffix(words[2], ",")
+	if !strings.HasPrefix(version, r.version) {
+		return "", fmt.Errorf("%q is version %s, want %s*", name, version, r.version)
 	}
-	return words[2], nil
+	return version, nil
 }
 
-func assembleFrom(dir, mirror, suite string) error {
+func (r release) assembleFrom(dir, mirror, suite string) error {
 	packages, aside := dir+".packages", dir+".aside"
 	for _, d := range []string{packages, aside} {
 		if err := os.RemoveAll(d); err != nil {
@@ -131,12 +143,12 @@ func assembleFrom(dir, mirror, suite string) error {
 		defer os.RemoveAll(d)
 	}
 	// Nothing is configured or run: the packages are unpacked.
-	_, err := Sh("mmdebstrap", "--quiet", "--variant=extract", "--architectures="+runtime.GOARCH, "--include=containerd,runc",
+	_, err := Sh("mmdebstrap", "--quiet", "--variant=extract", "--architectures="+runtime.GOARCH, "--include="+r.packages,
 		"--keyring="+filepath.Join(Root(), "builder/debian/keyring"), `--aptopt=Acquire::Check-Valid-Until "false"`, suite, packages, mirror)
 	if err != nil {
 		return err
 	}
-	if err := pickPrograms(packages, aside); err != nil {
+	if err := r.pick(packages, aside); err != nil {
 		return err
 	}
 	if err := ownLoader(aside, dir); err != nil {
@@ -148,10 +160,10 @@ func assembleFrom(dir, mirror, suite string) error {
 	return os.Rename(aside, dir)
 }
 
-// pickPrograms copies the programs and the libraries out of a root directory.
-func pickPrograms(root, dir string) error {
+// pick copies the programs and the libraries out of a root directory.
+func (r release) pick(root, dir string) error {
 	for sub, patterns := range map[string][]string{
-		"bin": {"usr/bin/containerd", "usr/bin/containerd-shim-runc-v2", "usr/bin/ctr", "usr/bin/runc", "usr/sbin/runc"},
+		"bin": r.programs,
 		"lib": {"lib/*/*.so*", "usr/lib/*/*.so*"},
 	} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {

@@ -1,6 +1,4 @@
-//go:build linux
-
-package embedded
+package buildkit
 
 import "sync"
 
