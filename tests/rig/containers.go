@@ -96,8 +96,15 @@ func StartPodman(t *testing.T) Containers {
 	t.Helper()
 	podman := Need(t, "podman", "podman")
 	dir := ownDir(t)
+	// Sockets of containers are below it, and a path that is too long for one
+	// (unix(7): 108 bytes) makes podman wait 20 seconds for every container.
+	short, err := os.MkdirTemp("/run", "rb-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(short) })
 	files := map[string]string{
-		"storage.conf": fmt.Sprintf("[storage]\ndriver = \"overlay\"\nrunroot = %q\ngraphroot = %q\n", filepath.Join(dir, "run"), filepath.Join(dir, "root")),
+		"storage.conf": fmt.Sprintf("[storage]\ndriver = \"overlay\"\nrunroot = %q\ngraphroot = %q\n", short, filepath.Join(dir, "root")),
 		"containers.conf": fmt.Sprintf("[engine]\ncgroup_manager = \"cgroupfs\"\nruntime = %q\nvolume_path = %q\n[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n",
 			Need(t, "runc", "runc"), filepath.Join(dir, "volumes")),
 	}

@@ -63,12 +63,46 @@ func tcpDialer(o Options) (dialer, error) {
 		}
 		ctx, cancel := context.WithTimeout(ctx, dialTime)
 		defer cancel()
-		conn := tls.Client(plain, config)
-		if err := conn.HandshakeContext(ctx); err != nil {
+		conn := &begun{Conn: tls.Client(plain, config)}
+		if err := conn.begin(ctx); err != nil {
 			return nil, errors.Join(err, plain.Close())
 		}
 		return conn, nil
 	}, nil
+}
+
+// begun is a connection whose other side has said something. With TLS 1.3 a
+// client has shaken hands before it hears that its certificate is refused, and
+// may be told no more than that the pipe is broken when it writes (RFC 8446,
+// section 4.4.2.4). A server of HTTP/2 speaks without being asked (RFC 9113,
+// section 3.4).
+type begun struct {
+	*tls.Conn
+	first []byte
+}
+
+func (b *begun) begin(ctx context.Context) error {
+	if err := b.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := b.SetReadDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	first := make([]byte, 1)
+	n, err := b.Conn.Read(first)
+	b.first = first[:n]
+	return errors.Join(err, b.SetReadDeadline(time.Time{}))
+}
+
+func (b *begun) Read(p []byte) (int, error) {
+	if len(b.first) > 0 && len(p) > 0 {
+		n := copy(p, b.first)
+		b.first = b.first[n:]
+		return n, nil
+	}
+	return b.Conn.Read(p)
 }
 
 func (t TLS) config() (*tls.Config, error) {
