@@ -131,8 +131,10 @@ func (p *process) attend() {
 		case msg.GetExit() != nil:
 			exited, p.err = true, exitError(msg.GetExit())
 			p.closeStdin()
-		case msg.GetDone() != nil:
+		case msg.GetDone() != nil && exited:
 			return
+			// Where input is refused by a process that has ended, BuildKit may
+			// say that all is done before it gives the status.
 		}
 	}
 }
