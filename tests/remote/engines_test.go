@@ -91,8 +91,11 @@ func TestLineEngineA(t *testing.T) {
 				t.Errorf("built %+v there, %+v here", first, here)
 			}
 			again := build(recipe, "--no-cache")
-			// Tests are driven from here, and what comes back is what was compiled anew.
-			if again.Digest != here.Digest || again.sent > 1_000_000 || again.received > first.received*11/10 {
+			sent := int64(100_000)
+			if rig.Full {
+				sent *= 2 // nginx has three times the tests of pause, which are driven from here
+			}
+			if again.Digest != here.Digest || again.sent > sent || again.received > 2_000_000 {
 				t.Errorf("once more: %s, %d bytes sent, %d received, the first time %d: layers that are there were sent again", again.Digest, again.sent, again.received, first.received)
 			}
 			web := build(c.recipe("web"), "--no-cache")
