@@ -16,7 +16,7 @@ import (
 )
 
 // contract is what an official image promises, as far as ours holds it; what
-// it does not is in recipes/catalog/README.md. Behaviour is in the [[test]]s of
+// it does not is in recipes/catalog/NAME.md. Behaviour is in the [[test]]s of
 // the recipes, which the build has run.
 type contract struct {
 	config ocispec.ImageConfig // Env holds names only, PATH included
