@@ -32,7 +32,7 @@ func (b *Builder) check(ctx context.Context, p *plan, img *built, r *Result) err
 
 func (b *Builder) checkOptions(p *plan) check.Options {
 	rec := p.req.Recipe
-	return check.Options{Profile: rec.Check.Profile, Allow: rec.Check.Allow, Setuid: rec.Image.Setuid, Cache: b.cache}
+	return check.Options{Profile: rec.Check.Profile, Allow: allowed(rec), Setuid: setuid(rec), Cache: b.cache}
 }
 
 func (b *Builder) test(ctx context.Context, p *plan, img *built, r *Result) error {

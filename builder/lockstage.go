@@ -53,11 +53,18 @@ func (b *Builder) Lock(ctx context.Context, req Request) error {
 }
 
 func (b *Builder) usableLock(ctx context.Context, req Request) (*lock.File, error) {
+	given, onRecipe, err := b.given(ctx, req) // first: it may write the same lock
+	if err != nil {
+		return nil, err
+	}
 	shipped, text, err := b.readLock(req.LockPath)
 	if err != nil {
 		return nil, err
 	}
 	why, stale := shipped.Stale(req.Recipe)
+	if onRecipe && !stale {
+		why, stale = staleBase(shipped, req.Recipe, given)
+	}
 	if !stale && !req.Update {
 		if own, ok := b.replacement(req, text); ok {
 			return own, nil

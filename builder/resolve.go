@@ -33,6 +33,15 @@ func (b *Builder) resolve(ctx context.Context, req Request, old *lock.File) (*lo
 	if req.Offline {
 		return nil, fmt.Errorf("resolving the packages of recipe %q: --offline forbids to ask a mirror: run `riscv-build lock` with a network first", r.Name)
 	}
+	again := req
+	again.Update = false // the base's lock is as it is to be
+	given, onRecipe, err := b.given(ctx, again)
+	if err != nil {
+		return nil, err
+	}
+	if onRecipe {
+		old.PutSet(lock.Set{Name: baseSet(r), Suites: r.Debian.Suites}, given)
+	}
 	todo := b.unsolved(req, old)
 	if !req.Update {
 		todo = slices.DeleteFunc(todo, func(w want) bool { return adopt(old, r, w) })
@@ -63,7 +72,17 @@ func (b *Builder) resolveSets(ctx context.Context, req Request, l *lock.File, to
 		return fmt.Errorf("reading the archive for recipe %q: %w", r.Name, err)
 	}
 	for _, w := range todo {
-		pkgs, err := debian.Resolve(ctx, ix, debian.Request{Arch: w.arch, Packages: w.packages, Assume: w.assume, Essential: w.essential})
+		ask := debian.Request{Arch: w.arch, Packages: w.packages, Assume: w.assume, Essential: w.essential}
+		if base, ok := r.BaseRecipe(); ok && w.set == "image/"+r.Name && !w.alone {
+			if ask.Given, err = (&plan{req: req, lock: l}).packages(baseSet(r)); err != nil {
+				return err
+			}
+			b.cfg.Display.Verbose("%s: resolving on the %d packages of its base %s", r.Name, len(ask.Given), base)
+		}
+		pkgs, err := debian.Resolve(ctx, ix, ask)
+		if err != nil && len(ask.Given) > 0 {
+			err = fmt.Errorf("%w (the packages of the base are taken as they are locked: `riscv-build lock --update %s` renews them)", err, r.Base().Name)
+		}
 		if err != nil {
 			return fmt.Errorf("resolving %q for recipe %q: %w", w.set, r.Name, err)
 		}

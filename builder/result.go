@@ -30,6 +30,7 @@ type Result struct {
 	Cached          bool               `json:"cached"` // nothing had to be built
 	Tests           []TestResult       `json:"tests"`
 	Notes           []string           `json:"notes,omitempty"` // for instance allow_expired, a replaced lock
+	Base            *Result            `json:"base,omitempty"`  // of the recipe whose image this one is built on
 	Error           string             `json:"error"`
 }
 

@@ -40,6 +40,9 @@ func wantsJSON(args []string) bool {
 // printResult is the result for people: what was built, how long each step
 // took, where it was pushed.
 func printResult(w io.Writer, r *builder.Result) {
+	if r.Base != nil {
+		printResult(w, r.Base)
+	}
 	var size int64
 	for _, l := range r.Layers {
 		size += l.Size
