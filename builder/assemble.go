@@ -49,7 +49,7 @@ func (b *Builder) assemble(ctx context.Context, p *plan, g *graphs, art *image.L
 		}
 	}
 	return image.Write(ctx, b.store.Content(), image.Spec{
-		Platform: image.Platform, Config: imageConfig(r), Layers: layers, Annotations: annotations(r), Created: p.date,
+		Platform: image.Platform, Config: imageConfig(r), Layers: layers, Annotations: annotations(r, b.inputs(p)), Created: p.date,
 	})
 }
 

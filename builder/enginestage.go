@@ -69,13 +69,7 @@ func (b *Builder) engine(ctx context.Context, p *plan, g *graphs) (*built, error
 
 // imageKey is a digest over everything that decides an image.
 func (b *Builder) imageKey(p *plan, g *graphs) string {
-	parts := []string{artifactFormat, compressFormat, digest.FromBytes(g.definition).String(), p.req.Recipe.InputDigest(b.cfg.Version), p.date.String()}
-	for _, set := range []string{"base/" + p.req.Recipe.Image.Base + suffix(p.req.Recipe), "image/" + p.req.Recipe.Name, g.librarySet} {
-		if s, ok := p.lock.Set(set); ok {
-			parts = append(parts, s.Packages...)
-		}
-	}
-	return key("image", parts...)
+	return key("image", artifactFormat, compressFormat, digest.FromBytes(g.definition).String(), b.inputs(p), p.date.String())
 }
 
 // open reads an image of the store and makes sure that it is whole.

@@ -30,8 +30,9 @@ func set(list []string) map[string]struct{} {
 	return m
 }
 
-// annotations are those of the image-spec, annotations.md, then the recipe's own.
-func annotations(r *recipes.Recipe) map[string]string {
+// annotations are those of the image-spec, annotations.md, then the recipe's
+// own, then the digest of what the image is made from.
+func annotations(r *recipes.Recipe, inputs string) map[string]string {
 	m := map[string]string{}
 	for name, v := range map[string]string{"title": r.Name, "version": r.Version, "description": r.Summary, "licenses": r.License, "url": r.Home} {
 		if v != "" {
@@ -41,5 +42,6 @@ func annotations(r *recipes.Recipe) map[string]string {
 	for k, v := range r.Image.Annotations {
 		m[k] = v
 	}
+	m[InputsAnnotation] = inputs
 	return m
 }

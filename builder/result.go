@@ -29,7 +29,8 @@ type Result struct {
 	UploadedBlobs   int                `json:"uploaded_blobs"`
 	Cached          bool               `json:"cached"` // nothing had to be built
 	Tests           []TestResult       `json:"tests"`
-	Notes           []string           `json:"notes,omitempty"` // for instance allow_expired, a replaced lock
+	Notes           []string           `json:"notes,omitempty"`   // for instance allow_expired, a replaced lock
+	Outcome         string             `json:"outcome,omitempty"` // "unchanged": the registries hold it, nothing was done
 	Error           string             `json:"error"`
 }
 
