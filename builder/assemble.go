@@ -49,7 +49,7 @@ func (b *Builder) assemble(ctx context.Context, p *plan, g *graphs, art *image.L
 		}
 	}
 	desc, err := image.Write(ctx, b.store.Content(), image.Spec{
-		Platform: image.Platform, Config: imageConfig(r, p.base), Layers: layers, Annotations: annotations(r, p.base), Created: p.date,
+		Platform: image.Platform, Config: imageConfig(r, p.base), Layers: layers, Annotations: annotations(r, p.base, b.inputs(p)), Created: p.date,
 	})
 	return imageEntry{Desc: desc, Packages: packages}, err
 }

@@ -79,6 +79,8 @@ type Builder struct {
 	cache cache
 	// parsed spares recipes of one directory the reading of their lock.
 	parsed parsedLock
+	// standing are the locks that Unchanged compares with.
+	standing standingLocks
 	// layers and blobs being made right now, by key.
 	layers singleflight.Group
 	// snapshots remembers hosts that do not answer, so that many packages do
