@@ -30,7 +30,11 @@ type Result struct {
 	Cached          bool               `json:"cached"` // nothing had to be built
 	Tests           []TestResult       `json:"tests"`
 	Notes           []string           `json:"notes,omitempty"` // for instance allow_expired, a replaced lock
+	Stage           string             `json:"stage,omitempty"` // that failed
 	Error           string             `json:"error"`
+
+	current string       // stage
+	begin   func(string) // hears which one begins; nil: nobody
 }
 
 // LayerResult is a compressed layer; Size is in bytes.
@@ -41,9 +45,11 @@ type LayerResult struct {
 
 // TestResult is the outcome of one [[test]].
 type TestResult struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Cached bool   `json:"cached"`
+	Name    string  `json:"name"`
+	OK      bool    `json:"ok"`
+	Cached  bool    `json:"cached"`
+	Seconds float64 `json:"seconds"`
+	Detail  string  `json:"detail,omitempty"` // of a failed one: what was expected, what came
 }
 
 // Stages are the timed steps of a build, in order.
