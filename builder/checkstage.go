@@ -50,7 +50,7 @@ func (b *Builder) test(ctx context.Context, p *plan, img *built, r *Result) erro
 	}
 	results, err := check.RunTests(ctx, run)
 	for _, t := range results {
-		r.Tests = append(r.Tests, TestResult{Name: t.Name, OK: t.OK, Cached: t.Cached})
+		r.Tests = append(r.Tests, TestResult{Name: t.Name, OK: t.OK, Cached: t.Cached, Seconds: round(t.Duration), Detail: t.Detail})
 		b.cfg.Display.Verbose("%s: test %q: ok %v, cached %v", rec.Name, t.Name, t.OK, t.Cached)
 	}
 	return err

@@ -44,7 +44,7 @@ func withInputs(t *testing.T, b *Builder, req Request, inputs string) {
 		t.Fatal(err)
 	}
 	desc, err := image.Write(t.Context(), b.store.Content(), image.Spec{
-		Platform: image.Platform, Layers: []image.Layer{layer}, Annotations: annotations(req.Recipe, inputs), Created: time.Unix(1, 0),
+		Platform: image.Platform, Layers: []image.Layer{layer}, Annotations: annotations(req.Recipe, nil, inputs), Created: time.Unix(1, 0),
 	})
 	if err != nil {
 		t.Fatal(err)
