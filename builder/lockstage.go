@@ -45,8 +45,7 @@ func (b *Builder) lock(ctx context.Context, req Request) (*plan, error) {
 	return p, nil
 }
 
-// Lock resolves and writes the lock of a recipe where it is missing, stale or
-// to be updated.
+// Lock resolves and writes the lock of a recipe where it is missing or stale.
 func (b *Builder) Lock(ctx context.Context, req Request) error {
 	_, err := b.usableLock(ctx, req)
 	return err
@@ -58,7 +57,7 @@ func (b *Builder) usableLock(ctx context.Context, req Request) (*lock.File, erro
 		return nil, err
 	}
 	why, stale := shipped.Stale(req.Recipe)
-	if !stale && !req.Update {
+	if !stale {
 		if own, ok := b.replacement(req, text); ok {
 			return own, nil
 		}
@@ -67,13 +66,10 @@ func (b *Builder) usableLock(ctx context.Context, req Request) (*lock.File, erro
 	if req.Locked {
 		return nil, &StaleError{Recipe: req.Recipe.Name, Lock: lockName(req), Why: why}
 	}
-	if req.LockPath == "" && !req.Update {
+	if req.LockPath == "" {
 		if own, ok := b.replacement(req, text); ok {
 			return own, nil
 		}
-	}
-	if why == "" {
-		why = "an update was asked for"
 	}
 	b.cfg.Display.Notice("%s: resolving packages: %s: %s", req.Recipe.Name, lockName(req), why)
 	b.parsed = parsedLock{} // resolve changes it

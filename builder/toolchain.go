@@ -54,7 +54,8 @@ func wants(r *recipes.Recipe) []want {
 	if r.Image.Base == "scratch" {
 		img.essential, img.alone = false, true
 	} else {
-		out = append(out, want{set: "base/" + r.Image.Base + at, arch: "riscv64", essential: true})
+		img.below = "base/" + r.Image.Base + at
+		out = append(out, want{set: img.below, arch: "riscv64", essential: true})
 	}
 	return append(out, img)
 }
