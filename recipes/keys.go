@@ -8,6 +8,7 @@ type Key struct {
 	Default string   // as it would be written in TOML; empty: none
 	Example string   // as it would be written in TOML
 	Enum    []string // the values it may have; nil: not limited
+	Pattern string   // a regular expression of its values; empty: not limited
 	Needed  bool     // the table it stands in is not complete without it
 }
 
@@ -71,7 +72,7 @@ var buildKeys = []Key{
 
 var imageKeys = []Key{
 	{Path: "image", Text: "What the image holds and how it is run."},
-	{Path: "image.base", Text: "What the image starts from: `debian:minimal` is the essential set of the archive, `scratch` is nothing.", Default: `"debian:minimal"`, Enum: Bases},
+	{Path: "image.base", Text: "What the image starts from: `debian:minimal` is the essential set of the archive, `scratch` is nothing, `recipe:NAME` is the image of another recipe: of `NAME.toml` beside this one or, without that file, of the catalogue. Its layers come first; environment, labels, ports and volumes are added to its own, and what else is set replaces what it sets, as after `FROM` in a Dockerfile.", Default: `"debian:minimal"`, Example: `"recipe:static"`, Pattern: "^(debian:minimal|scratch|recipe:[a-z0-9][a-z0-9._-]*)$"},
 	{Path: "image.packages", Text: "Packages of the image. Libraries that the artifacts need are found and added without being named.", Example: `["tzdata"]`},
 	{Path: "image.entrypoint", Text: "Program and first arguments that are always run.", Example: `["/docker-entrypoint.sh"]`},
 	{Path: "image.cmd", Text: "Arguments after the entrypoint, or the program, unless the user of the image gives others.", Example: `["nginx", "-g", "daemon off;"]`},

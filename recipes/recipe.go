@@ -38,6 +38,8 @@ type Recipe struct {
 	Root string `toml:"-"`
 	// Lines maps a key path ("image.file[1].mode") to its line in File.
 	Lines map[string]int `toml:"-"`
+
+	base *Recipe // of image.base = "recipe:NAME"
 }
 
 // Debian says which archive the packages come from.
@@ -93,7 +95,7 @@ type Steps struct {
 
 // Image says what the image holds and how it is run.
 type Image struct {
-	Base              string            `toml:"base"` // debian:minimal | scratch
+	Base              string            `toml:"base"` // debian:minimal | scratch | recipe:NAME
 	Packages          []string          `toml:"packages"`
 	Entrypoint        []string          `toml:"entrypoint"`
 	Cmd               []string          `toml:"cmd"`
