@@ -44,8 +44,7 @@ func (b *Builder) lock(ctx context.Context, req Request) (*plan, error) {
 	return p, nil
 }
 
-// Lock resolves and writes the lock of a recipe where it is missing, stale or
-// to be updated.
+// Lock resolves and writes the lock of a recipe where it is missing or stale.
 func (b *Builder) Lock(ctx context.Context, req Request) error {
 	_, err := b.usableLock(ctx, req)
 	return err
@@ -56,20 +55,15 @@ func (b *Builder) usableLock(ctx context.Context, req Request) (*lock.File, erro
 	if err != nil {
 		return nil, err
 	}
-	if !req.Update {
-		if good, _, err := b.goodLock(req, given); good != nil || err != nil {
-			return good, err
-		}
+	if good, _, err := b.goodLock(req, given); good != nil || err != nil {
+		return good, err
 	}
 	b.resolving.Lock()
 	defer b.resolving.Unlock()
-	why := "an update was asked for"
-	if !req.Update {
-		var good *lock.File
-		// Another recipe may have written the lock that this one waited for.
-		if good, why, err = b.goodLock(req, given); good != nil || err != nil {
-			return good, err
-		}
+	// Another recipe may have written the lock that this one waited for.
+	good, why, err := b.goodLock(req, given)
+	if good != nil || err != nil {
+		return good, err
 	}
 	shipped, text, err := b.readLock(req.LockPath)
 	if err != nil {
