@@ -49,7 +49,7 @@ func (b *Builder) assemble(ctx context.Context, p *plan, g *graphs, art *image.L
 		}
 	}
 	desc, err := image.Write(ctx, b.store.Content(), image.Spec{
-		Platform: image.Platform, Config: imageConfig(r, p.base), Layers: layers, Annotations: annotations(r, p.base), Created: p.date,
+		Platform: image.Platform, Config: imageConfig(r, p.base), Layers: layers, Annotations: annotations(r, p.base, b.inputs(p)), Created: p.date,
 	})
 	return imageEntry{Desc: desc, Packages: packages}, err
 }
@@ -240,7 +240,7 @@ func (b *Builder) squash(ctx context.Context, p *plan, layers []image.Layer) (im
 // compressed gives the compressed form of a layer, made once.
 func (b *Builder) compressed(ctx context.Context, l image.Layer) (image.Layer, error) {
 	k := key("gzip", compressFormat, l.DiffID.String())
-	v, err, _ := b.layers.Do(k, func() (any, error) { return b.compress(ctx, k, l) })
+	v, err := b.once(ctx, k, func() (any, error) { return b.compress(ctx, k, l) })
 	z, _ := v.(image.Layer)
 	z.Note = l.Note
 	return z, err

@@ -29,11 +29,11 @@ func baseRequest(req Request) (Request, bool) {
 	}
 	out := Request{
 		Recipe: base, LockPath: req.LockPath, Locked: req.Locked, AllowExpired: req.AllowExpired,
-		Update: req.Update, Mode: req.Mode, Offline: req.Offline,
+		Mode: req.Mode, Offline: req.Offline,
 	}
 	if base.Root == "" && req.Recipe.Root != "" {
 		// One of the catalogue is what the catalogue's lock makes it, wherever it is used.
-		out.LockPath, out.Update = "", false
+		out.LockPath = ""
 	}
 	return out, true
 }
@@ -116,6 +116,13 @@ func (b *Builder) given(ctx context.Context, req Request) (pkgs []lock.Package, 
 	if err != nil {
 		return nil, true, fmt.Errorf("locking the base of recipe %q: %w", req.Recipe.Name, err)
 	}
+	pkgs, err = lockedPackages(below, l)
+	return pkgs, true, err
+}
+
+// lockedPackages are all packages that a lock has for the image of a request.
+func lockedPackages(below Request, l *lock.File) ([]lock.Package, error) {
+	var pkgs []lock.Package
 	p := &plan{req: below, lock: l}
 	sets := []string{"image/" + below.Recipe.Name}
 	if below.Recipe.Base() != nil {
@@ -125,7 +132,7 @@ func (b *Builder) given(ctx context.Context, req Request) (pkgs []lock.Package, 
 	for _, set := range sets {
 		more, err := p.packages(set)
 		if err != nil {
-			return nil, true, err
+			return nil, err
 		}
 		for _, pkg := range more {
 			if !have[pkg.Name] {
@@ -134,7 +141,7 @@ func (b *Builder) given(ctx context.Context, req Request) (pkgs []lock.Package, 
 			}
 		}
 	}
-	return pkgs, true, nil
+	return pkgs, nil
 }
 
 // staleBase tells whether a lock was made for other packages of the base.

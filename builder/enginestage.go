@@ -71,12 +71,7 @@ func (b *Builder) engine(ctx context.Context, p *plan, g *graphs) (*built, error
 
 // imageKey is a digest over everything that decides an image.
 func (b *Builder) imageKey(p *plan, g *graphs) string {
-	parts := []string{artifactFormat, compressFormat, digest.FromBytes(g.definition).String(), p.req.Recipe.InputDigest(b.cfg.Version), p.date.String()}
-	for _, set := range []string{baseSet(p.req.Recipe), "image/" + p.req.Recipe.Name, g.librarySet} {
-		if s, ok := p.lock.Set(set); ok {
-			parts = append(parts, s.Packages...)
-		}
-	}
+	parts := []string{artifactFormat, compressFormat, digest.FromBytes(g.definition).String(), b.inputs(p), p.date.String()}
 	if p.base != nil {
 		parts = append(parts, p.base.img.desc.Digest.String())
 	}

@@ -73,8 +73,9 @@ func set(list []string) map[string]struct{} {
 	return m
 }
 
-// annotations are those of the image-spec, annotations.md, then the recipe's own.
-func annotations(r *recipes.Recipe, base *baseImage) map[string]string {
+// annotations are those of the image-spec, annotations.md, then the recipe's
+// own, then the digest of what the image is made from.
+func annotations(r *recipes.Recipe, base *baseImage, inputs string) map[string]string {
 	m := map[string]string{}
 	if base != nil {
 		m[ocispec.AnnotationBaseImageDigest] = base.img.desc.Digest.String()
@@ -87,5 +88,6 @@ func annotations(r *recipes.Recipe, base *baseImage) map[string]string {
 	for k, v := range r.Image.Annotations {
 		m[k] = v
 	}
+	m[InputsAnnotation] = inputs
 	return m
 }

@@ -1,7 +1,6 @@
 package builder
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -45,50 +44,62 @@ func (b *Builder) lock(ctx context.Context, req Request) (*plan, error) {
 	return p, nil
 }
 
-// Lock resolves and writes the lock of a recipe where it is missing, stale or
-// to be updated.
+// Lock resolves and writes the lock of a recipe where it is missing or stale.
 func (b *Builder) Lock(ctx context.Context, req Request) error {
 	_, err := b.usableLock(ctx, req)
 	return err
 }
 
 func (b *Builder) usableLock(ctx context.Context, req Request) (*lock.File, error) {
-	given, onRecipe, err := b.given(ctx, req) // first: it may write the same lock
+	given, _, err := b.given(ctx, req) // first: it may write the same lock
 	if err != nil {
 		return nil, err
+	}
+	if good, _, err := b.goodLock(req, given); good != nil || err != nil {
+		return good, err
+	}
+	b.resolving.Lock()
+	defer b.resolving.Unlock()
+	// Another recipe may have written the lock that this one waited for.
+	good, why, err := b.goodLock(req, given)
+	if good != nil || err != nil {
+		return good, err
 	}
 	shipped, text, err := b.readLock(req.LockPath)
 	if err != nil {
 		return nil, err
 	}
-	why, stale := shipped.Stale(req.Recipe)
-	if onRecipe && !stale {
-		why, stale = staleBase(shipped, req.Recipe, given)
-	}
-	if !stale && !req.Update {
-		if own, ok := b.replacement(req, text); ok {
-			return own, nil
-		}
-		return shipped, nil
-	}
-	if req.Locked {
-		return nil, &StaleError{Recipe: req.Recipe.Name, Lock: lockName(req), Why: why}
-	}
-	if req.LockPath == "" && !req.Update {
-		if own, ok := b.replacement(req, text); ok {
-			return own, nil
-		}
-	}
-	if why == "" {
-		why = "an update was asked for"
-	}
 	b.cfg.Display.Notice("%s: resolving packages: %s: %s", req.Recipe.Name, lockName(req), why)
-	b.parsed = parsedLock{} // resolve changes it
-	fresh, err := b.resolve(ctx, req, shipped)
+	fresh, err := b.resolve(ctx, req, shipped.Clone()) // others read the one that was parsed
 	if err != nil {
 		return nil, err
 	}
 	return fresh, fresh.Save(b.lockTarget(req, text))
+}
+
+// goodLock is the lock that fits a recipe, on a base with the given packages if
+// that is a recipe's; nil, and why, if it is to be resolved.
+func (b *Builder) goodLock(req Request, given []lock.Package) (good *lock.File, why string, err error) {
+	shipped, text, err := b.readLock(req.LockPath)
+	if err != nil {
+		return nil, "", err
+	}
+	why, stale := shipped.Stale(req.Recipe)
+	if !stale && req.Recipe.Base() != nil {
+		why, stale = staleBase(shipped, req.Recipe, given)
+	}
+	if stale && req.Locked {
+		return nil, "", &StaleError{Recipe: req.Recipe.Name, Lock: lockName(req), Why: why}
+	}
+	if !stale || req.LockPath == "" {
+		if own, ok := b.replacement(req, text); ok {
+			return own, "", nil
+		}
+	}
+	if stale {
+		return nil, why, nil
+	}
+	return shipped, "", nil
 }
 
 func lockName(req Request) string {
@@ -107,8 +118,8 @@ func (b *Builder) lockTarget(req Request, text []byte) string {
 	return b.replacementPath(req, text)
 }
 
-// readLock reads a lock and its text; one that is not there is empty. Recipes of
-// one directory share a lock of several hundred packages: it is parsed once.
+// readLock reads a lock and its text; one that is not there is empty. The lock
+// is shared and must not be changed.
 func (b *Builder) readLock(path string) (*lock.File, []byte, error) {
 	name, text := "catalog:"+lock.Name, recipes.CatalogLock()
 	if path != "" {
@@ -121,20 +132,8 @@ func (b *Builder) readLock(path string) (*lock.File, []byte, error) {
 	if len(text) == 0 {
 		return lock.New(), nil, nil
 	}
-	if b.parsed.file != nil && bytes.Equal(b.parsed.text, text) {
-		return b.parsed.file, text, nil
-	}
-	f, err := lock.Parse(name, text)
-	if err == nil {
-		b.parsed = parsedLock{file: f, text: text}
-	}
+	f, err := b.parsed.get(name, text)
 	return f, text, err
-}
-
-// parsedLock is the lock that was read last.
-type parsedLock struct {
-	file *lock.File
-	text []byte
 }
 
 // replacement is a lock of the state directory that stands for one whose
@@ -150,8 +149,10 @@ func (b *Builder) replacement(req Request, text []byte) (*lock.File, bool) {
 	if _, stale := f.Stale(req.Recipe); stale {
 		return nil, false
 	}
-	b.cfg.Display.Notice("%s: using the lock of %s that was resolved again in the state directory: `riscv-build lock --update %s` renews the original",
-		req.Recipe.Name, lockName(req), req.Recipe.Name)
+	if _, said := b.said.LoadOrStore(req.Recipe.Name+"\n"+req.LockPath, true); !said {
+		b.cfg.Display.Notice("%s: using the lock of %s that was resolved again in the state directory: `riscv-build lock --update %s` renews the original",
+			req.Recipe.Name, lockName(req), req.Recipe.Name)
+	}
 	return f, true
 }
 
@@ -172,7 +173,9 @@ func (b *Builder) relock(ctx context.Context, p *plan, gone *fetch.GoneError) (*
 	if err != nil {
 		return nil, err
 	}
+	b.resolving.Lock()
 	fresh, err := b.resolve(ctx, p.req, lock.New())
+	b.resolving.Unlock()
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func layerKey(s rootfs.Spec) string { return key("rootfs", s.Key()) }
 // packageLayer makes the layer of a spec, once per state directory. Callers
 // that want the same one at the same time share the work.
 func (b *Builder) packageLayer(ctx context.Context, p *plan, note string, s rootfs.Spec) (rootLayer, error) {
-	v, err, _ := b.layers.Do(layerKey(s), func() (any, error) { return b.makeLayer(ctx, p, note, s) })
+	v, err := b.once(ctx, layerKey(s), func() (any, error) { return b.makeLayer(ctx, p, note, s) })
 	l, _ := v.(rootLayer)
 	l.Layer.Note = note
 	return l, err
@@ -59,6 +59,7 @@ func (b *Builder) makeLayer(ctx context.Context, p *plan, note string, s rootfs.
 	if err != nil {
 		return l, err
 	}
+	b.made.note(layerKey(s))
 	l.Layer = layer
 	if l.Contents, _, err = image.Put(ctx, b.store.Content(), bytes.NewReader(index)); err != nil {
 		return l, fmt.Errorf("storing the index of %s: %w", note, err)

@@ -51,7 +51,9 @@ func wants(r *recipes.Recipe) []want {
 		out = append(out, buildWants(r, at)...)
 	}
 	img := want{set: "image/" + r.Name, arch: "riscv64", packages: r.Image.Packages, essential: true}
-	img.alone = r.OnScratch()
+	if img.alone = r.OnScratch(); !img.alone {
+		img.below = baseSet(r)
+	}
 	if img.alone || r.Base() != nil {
 		img.essential = false // there are none, or the base has them
 	} else {

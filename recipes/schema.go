@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-//go:generate go test . -run TestReference -update
+//go:generate go test . -run TestReference|TestCatalogReadme -update
 
 // schemaNode is the part of JSON Schema (draft 2020-12) that recipes need.
 // Fields stand in the order in which they are written.
