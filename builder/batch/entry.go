@@ -72,6 +72,9 @@ func (t *Totals) sum(entries []Entry) {
 				t.TestsCached++
 			}
 		}
+		if !e.Outcome.OK() {
+			continue
+		}
 		for _, l := range e.Layers {
 			t.LayerBytes.Unshared += l.Size
 			if !seen[l.Digest.String()] {
