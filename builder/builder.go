@@ -84,6 +84,8 @@ type Builder struct {
 	cache cache
 	// parsed spares recipes of one directory the reading of their lock.
 	parsed parsedLocks
+	// standing are the locks that Unchanged compares with.
+	standing standingLocks
 	// resolving is held while packages are resolved and a lock is written: a
 	// recipe resolves on top of what the one before it wrote, and an archive's
 	// index takes much memory.
@@ -126,30 +128,44 @@ func (b *Builder) Build(ctx context.Context, req Request) (*Result, error) {
 }
 
 func (b *Builder) build(ctx context.Context, req Request, r *Result) error {
-	p, err := stage(r, "lock", func() (*plan, error) { return b.lock(ctx, req) })
+	p, img, err := b.make(ctx, req, r)
 	if err != nil {
-		return err
-	}
-	p, err = stage(r, "fetch", func() (*plan, error) { return b.fetch(ctx, p, r) })
-	if err != nil {
-		return err
-	}
-	g, err := stage(r, "graph", func() (*graphs, error) { return b.graph(ctx, p) })
-	if err != nil {
-		return err
-	}
-	img, err := stage(r, "engine", func() (*built, error) { return b.engine(ctx, p, g) })
-	if err != nil {
-		return err
-	}
-	r.built(p, img)
-	if err := do(r, "check", func() error { return b.check(ctx, p, img, r) }); err != nil {
-		return err
-	}
-	if err := b.remember(req.Recipe, img); err != nil {
 		return err
 	}
 	return do(r, "push", func() error { return b.push(ctx, p, img, r) })
+}
+
+// make gives the image as it may leave: checked and tested.
+func (b *Builder) make(ctx context.Context, req Request, r *Result) (*plan, *built, error) {
+	base, err := b.base(ctx, req, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := stage(r, "lock", func() (*plan, error) { return b.lock(ctx, req) })
+	if err != nil {
+		return nil, nil, err
+	}
+	p.base = base
+	p, err = stage(r, "fetch", func() (*plan, error) { return b.fetch(ctx, p, r) })
+	if err != nil {
+		return nil, nil, err
+	}
+	g, err := stage(r, "graph", func() (*graphs, error) { return b.graph(ctx, p) })
+	if err != nil {
+		return nil, nil, err
+	}
+	img, err := stage(r, "engine", func() (*built, error) { return b.engine(ctx, p, g) })
+	if err != nil {
+		return nil, nil, err
+	}
+	r.built(p, img)
+	if err := do(r, "check", func() error { return b.check(ctx, p, img, r) }); err != nil {
+		return nil, nil, err
+	}
+	if err := b.remember(req.Recipe, img); err != nil {
+		return nil, nil, err
+	}
+	return p, img, nil
 }
 
 // stage runs one step and notes how long it took, in seconds.

@@ -44,29 +44,26 @@ func (b *Builder) lock(ctx context.Context, req Request) (*plan, error) {
 	return p, nil
 }
 
-// Lock resolves and writes the lock of a recipe where it is missing, stale or
-// to be updated.
+// Lock resolves and writes the lock of a recipe where it is missing or stale.
 func (b *Builder) Lock(ctx context.Context, req Request) error {
 	_, err := b.usableLock(ctx, req)
 	return err
 }
 
 func (b *Builder) usableLock(ctx context.Context, req Request) (*lock.File, error) {
-	if !req.Update {
-		if good, _, err := b.goodLock(req); good != nil || err != nil {
-			return good, err
-		}
+	given, _, err := b.given(ctx, req) // first: it may write the same lock
+	if err != nil {
+		return nil, err
+	}
+	if good, _, err := b.goodLock(req, given); good != nil || err != nil {
+		return good, err
 	}
 	b.resolving.Lock()
 	defer b.resolving.Unlock()
-	why := "an update was asked for"
-	if !req.Update {
-		var good *lock.File
-		var err error
-		// Another recipe may have written the lock that this one waited for.
-		if good, why, err = b.goodLock(req); good != nil || err != nil {
-			return good, err
-		}
+	// Another recipe may have written the lock that this one waited for.
+	good, why, err := b.goodLock(req, given)
+	if good != nil || err != nil {
+		return good, err
 	}
 	shipped, text, err := b.readLock(req.LockPath)
 	if err != nil {
@@ -80,13 +77,17 @@ func (b *Builder) usableLock(ctx context.Context, req Request) (*lock.File, erro
 	return fresh, fresh.Save(b.lockTarget(req, text))
 }
 
-// goodLock is the lock that fits a recipe; nil, and why, if it is to be resolved.
-func (b *Builder) goodLock(req Request) (good *lock.File, why string, err error) {
+// goodLock is the lock that fits a recipe, on a base with the given packages if
+// that is a recipe's; nil, and why, if it is to be resolved.
+func (b *Builder) goodLock(req Request, given []lock.Package) (good *lock.File, why string, err error) {
 	shipped, text, err := b.readLock(req.LockPath)
 	if err != nil {
 		return nil, "", err
 	}
 	why, stale := shipped.Stale(req.Recipe)
+	if !stale && req.Recipe.Base() != nil {
+		why, stale = staleBase(shipped, req.Recipe, given)
+	}
 	if stale && req.Locked {
 		return nil, "", &StaleError{Recipe: req.Recipe.Name, Lock: lockName(req), Why: why}
 	}

@@ -2,10 +2,6 @@ package builder
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"io"
 )
 
 // Outlook is what is known of a build before anything is downloaded or made.
@@ -28,7 +24,16 @@ type LayerUse struct {
 // Outlook tells what a build of the request stands on, without a network and
 // without resolving packages.
 func (b *Builder) Outlook(ctx context.Context, req Request) (Outlook, error) {
-	l, why, err := b.goodLock(req)
+	if below, ok := baseRequest(req); ok {
+		if o, err := b.Outlook(ctx, below); err != nil || o.Stale != "" {
+			return Outlook{Stale: o.Stale}, err
+		}
+	}
+	given, _, err := b.given(ctx, req) // resolves nothing: the base's lock is good
+	if err != nil {
+		return Outlook{}, err
+	}
+	l, why, err := b.goodLock(req, given)
 	if err != nil || l == nil {
 		return Outlook{Stale: why}, err
 	}
@@ -40,7 +45,7 @@ func (b *Builder) Outlook(ctx context.Context, req Request) (Outlook, error) {
 	if err != nil {
 		return Outlook{}, err
 	}
-	out := Outlook{Inputs: b.inputs(p)}
+	out := Outlook{Inputs: b.Inputs(req)}
 	for _, st := range p.stacks() {
 		uses, err := b.layerUses(ctx, p, st)
 		if err != nil {
@@ -76,31 +81,12 @@ func (b *Builder) layerUses(ctx context.Context, p *plan, st stackPlan) ([]Layer
 	return uses, nil
 }
 
-// Inputs is a digest of all that decides what a build of the request gives: the
-// recipe, its files, what the lock has for it, and this program. It is "" where
-// packages would be resolved first.
+// Inputs is the input digest of a request, which its image carries as
+// InputsAnnotation. It is "" where packages would be resolved first.
 func (b *Builder) Inputs(req Request) string {
-	l, _, err := b.goodLock(req)
-	if err != nil || l == nil {
+	inputs, err := b.standingInputs(req)
+	if err != nil {
 		return ""
 	}
-	return b.inputs(&plan{req: req, lock: l})
-}
-
-func (b *Builder) inputs(p *plan) string {
-	r := p.req.Recipe
-	sum := sha256.New()
-	io.WriteString(sum, r.InputDigest(b.cfg.Version)) //nolint:errcheck // a hash returns no error
-	locked, _ := p.lock.Recipe(r.Name)
-	parts := []any{p.req.Mode, locked}
-	for _, w := range wants(r) {
-		set, _ := p.lock.Set(w.set)
-		parts = append(parts, set)
-		for _, id := range set.Packages {
-			pkg, _ := p.lock.Package(id)
-			parts = append(parts, pkg.SHA256)
-		}
-	}
-	_ = json.NewEncoder(sum).Encode(parts) // no part can fail
-	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
+	return inputs
 }

@@ -6,6 +6,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -27,32 +28,72 @@ func (b *Builder) mirrors(r *recipes.Recipe) debian.Mirrors {
 }
 
 // resolve gives a lock with all sets and sources of a recipe, built on old:
-// shared sets that old has stay as they are unless an update was asked for.
+// shared sets that old has stay as they are: Update moves those.
 func (b *Builder) resolve(ctx context.Context, req Request, old *lock.File) (*lock.File, error) {
 	r := req.Recipe
 	if req.Offline {
 		return nil, fmt.Errorf("resolving the packages of recipe %q: --offline forbids to ask a mirror: run `riscv-build lock` with a network first", r.Name)
 	}
-	todo := b.unsolved(req, old)
-	if !req.Update {
-		todo = slices.DeleteFunc(todo, func(w want) bool { return adopt(old, r, w) })
+	given, onRecipe, err := b.given(ctx, req)
+	if err != nil {
+		return nil, err
 	}
+	if onRecipe {
+		old.PutSet(lock.Set{Name: baseSet(r), Suites: r.Debian.Suites}, given)
+	}
+	todo := slices.DeleteFunc(b.unsolved(req, old), func(w want) bool { return adopt(old, r, w) })
 	if len(todo) > 0 {
 		if err := b.resolveSets(ctx, req, old, todo); err != nil {
 			return nil, err
 		}
+		b.tellApart(r, old, todo)
 	}
+	if err := b.lockSources(ctx, req, old); err != nil {
+		return nil, err
+	}
+	old.Prune()
+	return old, nil
+}
+
+// tellApart says that a recipe's packages are newer than those that it would
+// share with the others, and so are in a layer of its own.
+func (b *Builder) tellApart(r *recipes.Recipe, l *lock.File, todo []want) {
+	for _, w := range todo {
+		low, _ := l.Set(w.below)
+		own, _ := l.Set(w.set)
+		if apart(low.Packages, own.Packages) {
+			b.cfg.Display.Notice("%s: the archive has moved since %q was locked: less is shared with other recipes until `riscv-build lock --update` moves all", r.Name, w.below)
+			return
+		}
+	}
+}
+
+// apart tells whether a package of one list is in the other in another version.
+func apart(low, own []string) bool {
+	ids := map[string]string{}
+	for _, id := range own {
+		name, _, _ := strings.Cut(id, "_")
+		ids[name] = id
+	}
+	return slices.ContainsFunc(low, func(id string) bool {
+		name, _, _ := strings.Cut(id, "_")
+		return ids[name] != "" && ids[name] != id
+	})
+}
+
+// lockSources notes a recipe in the lock with its sources.
+func (b *Builder) lockSources(ctx context.Context, req Request, l *lock.File) error {
+	r := req.Recipe
 	rec := lock.Recipe{Name: r.Name, Inputs: r.LockInputs()}
 	for _, name := range sourceNames(r) {
 		src, err := b.lockSource(ctx, req, name)
 		if err != nil {
-			return nil, fmt.Errorf("locking source %q of recipe %q: %w", name, r.Name, err)
+			return fmt.Errorf("locking source %q of recipe %q: %w", name, r.Name, err)
 		}
 		rec.Sources = append(rec.Sources, src)
 	}
-	old.PutRecipe(rec)
-	old.Prune()
-	return old, nil
+	l.PutRecipe(rec)
+	return nil
 }
 
 // resolveSets resolves sets in the archive as it is now.
@@ -62,15 +103,36 @@ func (b *Builder) resolveSets(ctx context.Context, req Request, l *lock.File, to
 	if err != nil {
 		return fmt.Errorf("reading the archive for recipe %q: %w", r.Name, err)
 	}
+	return solver{ix, l}.solve(ctx, r, todo)
+}
+
+// solver resolves sets in an archive that is open, into a lock.
+type solver struct {
+	archive *debian.Index
+	lock    *lock.File
+}
+
+func (s solver) solve(ctx context.Context, r *recipes.Recipe, todo []want) error {
 	for _, w := range todo {
-		pkgs, err := debian.Resolve(ctx, ix, debian.Request{Arch: w.arch, Packages: w.packages, Assume: w.assume, Essential: w.essential})
+		ask := debian.Request{Arch: w.arch, Packages: w.packages, Assume: w.assume, Essential: w.essential}
+		if base, ok := r.BaseRecipe(); ok && w.set == "image/"+r.Name && !w.alone {
+			given, err := (&plan{req: Request{Recipe: r}, lock: s.lock}).packages(baseSet(r))
+			if err != nil {
+				return fmt.Errorf("resolving on the base %q: %w", base, err)
+			}
+			ask.Given = given
+		}
+		pkgs, err := debian.Resolve(ctx, s.archive, ask)
+		if err != nil && len(ask.Given) > 0 {
+			err = fmt.Errorf("%w (the packages of the base are taken as they are locked: `riscv-build lock --update %s` renews them)", err, r.Base().Name)
+		}
 		if err != nil {
 			return fmt.Errorf("resolving %q for recipe %q: %w", w.set, r.Name, err)
 		}
-		l.PutSet(lock.Set{Name: w.set, Request: slices.Clone(w.packages), Suites: r.Debian.Suites}, pkgs)
+		s.lock.PutSet(lock.Set{Name: w.set, Request: slices.Clone(w.packages), Suites: r.Debian.Suites}, pkgs)
 	}
-	for _, rel := range ix.Releases() {
-		l.PutRelease(rel)
+	for _, rel := range s.archive.Releases() {
+		s.lock.PutRelease(rel)
 	}
 	return nil
 }
@@ -105,7 +167,7 @@ func (b *Builder) unsolved(req Request, old *lock.File) []want {
 	for _, w := range wants(req.Recipe) {
 		have, ok := old.Set(w.set)
 		shared := path.Base(w.set) != req.Recipe.Name && path.Base(path.Dir(w.set)) != req.Recipe.Name
-		if !req.Update && shared && ok && slices.Equal(have.Request, sorted(w.packages)) {
+		if shared && ok && slices.Equal(have.Request, sorted(w.packages)) {
 			continue
 		}
 		todo = append(todo, w)

@@ -29,8 +29,10 @@ type Result struct {
 	UploadedBlobs   int                `json:"uploaded_blobs"`
 	Cached          bool               `json:"cached"` // nothing had to be built
 	Tests           []TestResult       `json:"tests"`
-	Notes           []string           `json:"notes,omitempty"` // for instance allow_expired, a replaced lock
-	Stage           string             `json:"stage,omitempty"` // that failed
+	Notes           []string           `json:"notes,omitempty"`   // for instance allow_expired, a replaced lock
+	Outcome         string             `json:"outcome,omitempty"` // "unchanged": the registries hold it, nothing was done
+	Base            *Result            `json:"base,omitempty"`    // of the recipe whose image this one is built on
+	Stage           string             `json:"stage,omitempty"`   // that failed
 	Error           string             `json:"error"`
 
 	current string       // stage

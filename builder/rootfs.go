@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +42,7 @@ func (b *Builder) makeLayer(ctx context.Context, p *plan, note string, s rootfs.
 	if b.cache.get(layerKey(s), &l) && b.has(ctx, l.Layer.Desc.Digest, l.Contents) {
 		return l, nil
 	}
-	if err := b.ensure(ctx, p, s.Packages); err != nil {
+	if err := b.ensure(ctx, p, slices.Concat(s.Packages, s.Below)); err != nil {
 		return l, err
 	}
 	b.cfg.Display.Verbose("assembling %s: %d packages", note, len(s.Packages))
@@ -141,6 +142,25 @@ func stacked(shared, own []lock.Package, s rootfs.Spec) []rootfs.Spec {
 		return []rootfs.Spec{first}
 	}
 	return []rootfs.Spec{first, second}
+}
+
+// onTopOf is the layer of what a recipe adds to the packages of its base; none
+// where that is nothing.
+func onTopOf(base, own []lock.Package, s rootfs.Spec) []rootfs.Spec {
+	have := map[string]bool{}
+	for _, p := range base {
+		have[p.Name] = true
+	}
+	s.Below = base
+	for _, p := range own {
+		if !have[p.Name] {
+			s.Packages = append(s.Packages, p)
+		}
+	}
+	if len(s.Packages) == 0 {
+		return nil
+	}
+	return []rootfs.Spec{s}
 }
 
 // rootImage makes an image for a graph out of layers and returns its manifest.

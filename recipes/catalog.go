@@ -16,6 +16,9 @@ var embedded embed.FS
 // one name that package lock also knows; lock imports this package.
 const catalogLock = "riscv-build.lock"
 
+// catalogPrefix begins Recipe.File of a recipe of the catalogue.
+const catalogPrefix = "catalog:"
+
 // catalogFS is the catalogue's directory.
 func catalogFS() fs.FS {
 	sub, err := fs.Sub(embedded, "catalog")
@@ -42,6 +45,10 @@ func Catalog() []string {
 // LoadCatalog reads, completes and validates a recipe of the catalogue. A name
 // that is not in it gives an error that wraps fs.ErrNotExist.
 func LoadCatalog(name string) (*Recipe, error) {
+	return loadCatalog(name, nil)
+}
+
+func loadCatalog(name string, above []string) (*Recipe, error) {
 	data, err := fs.ReadFile(catalogFS(), name+".toml")
 	if strings.Contains(name, "/") {
 		err = fs.ErrNotExist
@@ -52,7 +59,7 @@ func LoadCatalog(name string) (*Recipe, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading recipe %q of the catalogue: %w: reinstall riscv-build", name, err)
 	}
-	return Parse("catalog:"+name+".toml", data, catalogFS())
+	return parseAt(place{dir: catalogFS(), above: above}, catalogPrefix+name+".toml", data)
 }
 
 func catalogHint(name string) string {

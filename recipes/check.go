@@ -33,6 +33,7 @@ var (
 // checker collects the problems of one recipe.
 type checker struct {
 	r        *Recipe
+	above    []string // files of the recipes that this one is the base of
 	broken   []string // keys that decoding found a problem with: what follows from it is not reported
 	problems Problems
 }

@@ -83,6 +83,9 @@ func (c *checker) checkSource(key, name string, src Source) {
 	if src.Dir == "" {
 		c.checkSHA256(key+".sha256", name, src.SHA256)
 	}
+	if src.Latest != nil {
+		c.checkLatest(key+".latest", name, src)
+	}
 }
 
 func (c *checker) checkURL(key, address string) {

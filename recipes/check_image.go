@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Bases are the values of image.base.
+// Bases are the values of image.base, beside "recipe:NAME".
 var Bases = []string{"debian:minimal", "scratch"}
 
 // signals are the names of Linux signals (signal(7)); real-time signals are
@@ -66,19 +66,21 @@ func (c *checker) checkImage() {
 
 func (c *checker) checkBase() {
 	img := c.r.Image
-	kind, _, _ := strings.Cut(img.Base, ":")
-	if kind == "oci" || kind == "recipe" {
-		c.bad("image.base", fmt.Sprintf("base %q is an image, which this version cannot start from", img.Base), `use "debian:minimal" or "scratch"`)
+	if name, ok := c.r.BaseRecipe(); ok {
+		c.checkBaseRecipe(name)
+	} else if kind, _, _ := strings.Cut(img.Base, ":"); kind == "oci" {
+		c.bad("image.base", fmt.Sprintf("base %q is an image, which this version cannot start from", img.Base), `use "debian:minimal", "scratch" or "recipe:NAME"`)
 		return
+	} else {
+		c.oneOf("image.base", img.Base, append(slices.Clone(Bases), recipeBase+"NAME"))
 	}
-	c.oneOf("image.base", img.Base, Bases)
-	if img.Base != "scratch" {
+	if !c.r.OnScratch() {
 		return
 	}
 	if img.MaintainerScripts {
 		c.bad("image.maintainer_scripts", `base "scratch" has no dpkg that could run maintainer scripts`, `use base = "debian:minimal", or remove maintainer_scripts`)
 	}
-	if c.r.Build.Template == "" && len(img.Packages)+len(img.Files)+len(img.Dirs)+len(img.Links) == 0 {
+	if img.Base == "scratch" && c.r.Build.Template == "" && len(img.Packages)+len(img.Files)+len(img.Dirs)+len(img.Links) == 0 {
 		c.bad("image", "the image is empty", "add a [build], image.packages or [[image.file]]")
 	}
 }

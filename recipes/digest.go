@@ -25,6 +25,9 @@ func (r *Recipe) InputDigest(version string) string {
 	plain := *r
 	plain.Push, plain.File, plain.Root, plain.Dir, plain.Lines = Push{}, "", "", nil, nil
 	writeJSON(sum, plain)
+	if r.base != nil {
+		fmt.Fprintf(sum, "base %s\n", r.base.InputDigest(version))
+	}
 	for _, p := range r.Build.Patches {
 		r.digestFile(sum, p)
 	}

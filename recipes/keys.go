@@ -8,6 +8,7 @@ type Key struct {
 	Default string   // as it would be written in TOML; empty: none
 	Example string   // as it would be written in TOML
 	Enum    []string // the values it may have; nil: not limited
+	Pattern string   // a regular expression of its values; empty: not limited
 	Needed  bool     // the table it stands in is not complete without it
 }
 
@@ -42,6 +43,9 @@ var sourceKeys = []Key{
 	{Path: "source.NAME.sha256", Text: "SHA-256 of the `.dsc` or the tarball, 64 hexadecimal digits. Needed with `dsc` and `url`."},
 	{Path: "source.NAME.dir", Text: "A directory beside the recipe.", Example: `"src"`},
 	{Path: "source.NAME.into", Text: "Where the tree is put, below the source directory. The top directory of an archive is left out.", Default: `"."`},
+	{Path: "source.NAME.latest", Text: "How `riscv-build outdated` finds out whether there is a newer release than `url`. Source packages of the archive need none."},
+	{Path: "source.NAME.latest.url", Text: "A page, a listing of files or a JSON document that names the releases: `https://` or `http://`, at most 8 MB.", Example: `"https://nginx.org/download/"`, Needed: true},
+	{Path: "source.NAME.latest.matches", Text: "RE2 expression with one group, which is a version. The highest version on the page counts, by the rules of dpkg; alpha, beta, dev, pre and rc are passed over unless such a version is in use. The same expression reads the version in use out of the source's own `url`; where it does not match there, that is the recipe's.", Example: `'nginx-([0-9.]+)\.tar\.gz'`, Needed: true},
 }
 
 var buildKeys = []Key{
@@ -68,7 +72,7 @@ var buildKeys = []Key{
 
 var imageKeys = []Key{
 	{Path: "image", Text: "What the image holds and how it is run."},
-	{Path: "image.base", Text: "What the image starts from: `debian:minimal` is the essential set of the archive, `scratch` is nothing.", Default: `"debian:minimal"`, Enum: Bases},
+	{Path: "image.base", Text: "What the image starts from: `debian:minimal` is the essential set of the archive, `scratch` is nothing, `recipe:NAME` is the image of another recipe: of `NAME.toml` beside this one or, without that file, of the catalogue. Its layers come first; environment, labels, ports and volumes are added to its own, and what else is set replaces what it sets, as after `FROM` in a Dockerfile.", Default: `"debian:minimal"`, Example: `"recipe:static"`, Pattern: "^(debian:minimal|scratch|recipe:[a-z0-9][a-z0-9._-]*)$"},
 	{Path: "image.packages", Text: "Packages of the image. Libraries that the artifacts need are found and added without being named.", Example: `["tzdata"]`},
 	{Path: "image.entrypoint", Text: "Program and first arguments that are always run.", Example: `["/docker-entrypoint.sh"]`},
 	{Path: "image.cmd", Text: "Arguments after the entrypoint, or the program, unless the user of the image gives others.", Example: `["nginx", "-g", "daemon off;"]`},

@@ -27,12 +27,7 @@ func Load(path string) (*Recipe, error) {
 		return nil, fmt.Errorf("reading recipe %q: %w: check the path, or start a recipe with `riscv-build init`", path, err)
 	}
 	root := filepath.Dir(path)
-	r, err := Parse(path, data, os.DirFS(root))
-	if err != nil {
-		return nil, err
-	}
-	r.Root = root
-	return r, nil
+	return parseAt(place{dir: os.DirFS(root), root: root}, path, data)
 }
 
 // Parse does the work of Load on bytes: file is the name for messages, dir
@@ -41,8 +36,20 @@ func Parse(file string, data []byte, dir fs.FS) (*Recipe, error) {
 	if dir == nil {
 		dir = embed.FS{}
 	}
-	r := &Recipe{File: file, Dir: dir}
-	c := &checker{r: r}
+	return parseAt(place{dir: dir}, file, data)
+}
+
+// place is where a recipe stands: what is beside it, and the recipes that are
+// built on it, the outermost first.
+type place struct {
+	dir   fs.FS
+	root  string // path of dir; empty where it has none
+	above []string
+}
+
+func parseAt(at place, file string, data []byte) (*Recipe, error) {
+	r := &Recipe{File: file, Dir: at.dir, Root: at.root}
+	c := &checker{r: r, above: at.above}
 	b, err := decode(file, data, r)
 	if err != nil {
 		return nil, err

@@ -38,6 +38,8 @@ type Recipe struct {
 	Root string `toml:"-"`
 	// Lines maps a key path ("image.file[1].mode") to its line in File.
 	Lines map[string]int `toml:"-"`
+
+	base *Recipe // of image.base = "recipe:NAME"
 }
 
 // Debian says which archive the packages come from.
@@ -53,9 +55,16 @@ type Source struct {
 	DSC     string   `toml:"dsc"` // debian:pool/... of a source package's .dsc
 	URL     string   `toml:"url"` // a tarball
 	Mirrors []string `toml:"mirrors"`
-	SHA256  string   `toml:"sha256"` // of the .dsc or the tarball, hex
-	Dir     string   `toml:"dir"`    // a directory beside the recipe
-	Into    string   `toml:"into"`   // where it is unpacked below the source directory; default "."
+	SHA256  string   `toml:"sha256"`          // of the .dsc or the tarball, hex
+	Dir     string   `toml:"dir"`             // a directory beside the recipe
+	Into    string   `toml:"into"`            // where it is unpacked below the source directory; default "."
+	Latest  *Latest  `toml:"latest" json:"-"` // enters no digest: nothing is built from it
+}
+
+// Latest says how newer releases of a source are found out.
+type Latest struct {
+	URL     string `toml:"url"`     // a page, a listing or a JSON document
+	Matches string `toml:"matches"` // RE2 with one group, which is a version
 }
 
 // Build says how the source is compiled.
@@ -86,7 +95,7 @@ type Steps struct {
 
 // Image says what the image holds and how it is run.
 type Image struct {
-	Base              string            `toml:"base"` // debian:minimal | scratch
+	Base              string            `toml:"base"` // debian:minimal | scratch | recipe:NAME
 	Packages          []string          `toml:"packages"`
 	Entrypoint        []string          `toml:"entrypoint"`
 	Cmd               []string          `toml:"cmd"`

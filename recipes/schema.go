@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-//go:generate go test . -run TestReference -update
+//go:generate go test . -run TestReference|TestCatalogReadme -update
 
 // schemaNode is the part of JSON Schema (draft 2020-12) that recipes need.
 // Fields stand in the order in which they are written.
@@ -21,6 +21,7 @@ type schemaNode struct {
 	Description string                 `json:"description,omitempty"`
 	Type        string                 `json:"type"`
 	Enum        []any                  `json:"enum,omitempty"`
+	Pattern     string                 `json:"pattern,omitempty"`
 	Default     any                    `json:"default,omitempty"`
 	Properties  map[string]*schemaNode `json:"properties,omitempty"`
 	Additional  any                    `json:"additionalProperties,omitempty"`
@@ -46,7 +47,7 @@ func Schema() ([]byte, error) {
 
 // schemaOf describes a Go type that stands at a path of the recipe.
 func schemaOf(path string, t reflect.Type, docs map[string]Key) *schemaNode {
-	node := &schemaNode{Description: docs[path].Text, Type: jsonType(t)}
+	node := &schemaNode{Description: docs[path].Text, Type: jsonType(t), Pattern: docs[path].Pattern}
 	switch t = deref(t); node.Type {
 	case "array":
 		node.Items = schemaOf(path, t.Elem(), docs)

@@ -44,6 +44,9 @@ type archIndex struct {
 	arch     string
 	entries  []*entry  // by name, then newest version first
 	provides []provide // by name
+	// secured are the packages ("name version") of security suites, whatever
+	// other suite has them too.
+	secured map[string]bool
 }
 
 // Open reads and verifies the indexes of every suite for every architecture
@@ -152,8 +155,8 @@ func (ix *Index) load(ctx context.Context) error {
 }
 
 func (ix *Index) loadArch(ctx context.Context, arch string, shared *sharedEntries) (*archIndex, error) {
-	a := &archIndex{arch: arch}
-	for _, f := range ix.found {
+	a := &archIndex{arch: arch, secured: map[string]bool{}}
+	for i, f := range ix.found {
 		for _, component := range ix.finder.opt.Components {
 			files, err := f.release.packagesFor(component, arch)
 			if err != nil {
@@ -163,11 +166,14 @@ func (ix *Index) loadArch(ctx context.Context, arch string, shared *sharedEntrie
 				if err := ctx.Err(); err != nil {
 					return nil, err
 				}
-				p := packagesFile{archive: f.suite.archive, arch: arch, shared: shared}
+				p := packagesFile{archive: f.suite.archive, suite: uint8(i), arch: arch, shared: shared}
 				if err := ix.finder.parse(f, file, p.parse); err != nil {
 					return nil, err
 				}
 				a.entries = append(a.entries, p.entries...)
+				if f.suite.archive == ArchiveSecurity {
+					a.secure(p.entries)
+				}
 			}
 		}
 	}

@@ -27,6 +27,7 @@ type entry struct {
 	path, sha256         string
 	size                 int64
 	archive              string
+	suite                uint8 // place in Index.found of the first suite that has it
 	priority             uint8 // place in priorities
 	essential, multiArch bool  // multiArch: Multi-Arch: allowed
 }
@@ -79,6 +80,7 @@ func (s *sharedEntries) unify(e *entry) *entry {
 // packagesFile parses one Packages index.
 type packagesFile struct {
 	archive string
+	suite   uint8
 	arch    string
 	shared  *sharedEntries
 	entries []*entry
@@ -132,7 +134,7 @@ func (p *packagesFile) entry(v []string) (*entry, error) {
 		name: v[fPackage], version: v[fVersion], arch: v[fArchitecture],
 		preDepends: v[fPreDepends], depends: v[fDepends],
 		conflicts: v[fConflicts], breaks: v[fBreaks], provides: v[fProvides],
-		path: v[fFilename], sha256: strings.ToLower(v[fSHA256]), archive: p.archive,
+		path: v[fFilename], sha256: strings.ToLower(v[fSHA256]), archive: p.archive, suite: p.suite,
 		essential: v[fEssential] == "yes", multiArch: v[fMultiArch] == "allowed",
 		priority: uint8(len(priorities)),
 	}

@@ -18,8 +18,10 @@ type SourcePackage struct {
 	Name    string
 	Version string
 	Archive string // ArchiveDebian or ArchiveSecurity
+	Suite   string // the first that has this version
 	DSC     string // "debian:pool/.../nginx_1.26.3-3.dsc"
 	SHA256  string // of the .dsc, hex
+	Secured string // newest version in a security suite; empty: none
 }
 
 // sourceIndexes are read when they are first asked for: only validate and
@@ -81,7 +83,7 @@ func (ix *Index) loadSources(ctx context.Context) (map[string]SourcePackage, err
 			if bad := ix.finder.index(ctx, f, file); bad != nil {
 				return nil, bad
 			}
-			p := sourcesFile{archive: f.suite.archive, byName: byName}
+			p := sourcesFile{suite: f.suite, byName: byName}
 			if err := ix.finder.parse(f, file, p.parse); err != nil {
 				return nil, err
 			}
@@ -93,8 +95,8 @@ func (ix *Index) loadSources(ctx context.Context) (map[string]SourcePackage, err
 
 // sourcesFile parses one Sources index.
 type sourcesFile struct {
-	archive string
-	byName  map[string]SourcePackage
+	suite  suite
+	byName map[string]SourcePackage
 }
 
 func (p *sourcesFile) parse(r io.Reader) error {
@@ -118,11 +120,13 @@ func (p *sourcesFile) add(v []string) error {
 	if err != nil {
 		return err
 	}
-	if known, ok := p.byName[v[0]]; ok {
-		old, err := version.Parse(known.Version)
-		if err == nil && version.Compare(newer, old) <= 0 {
-			return nil
+	known, ok := p.byName[v[0]]
+	if ok && !newerThan(newer, known.Version) {
+		if p.secures(newer, known) {
+			known.Secured = strings.Clone(v[1])
+			p.byName[known.Name] = known
 		}
+		return nil
 	}
 	files, err := parseChecksums(v[3])
 	if err != nil {
@@ -132,9 +136,25 @@ func (p *sourcesFile) add(v []string) error {
 	if i < 0 {
 		return errors.New("it has no .dsc")
 	}
-	p.byName[strings.Clone(v[0])] = SourcePackage{
-		Name: strings.Clone(v[0]), Version: strings.Clone(v[1]), Archive: p.archive,
-		DSC: Scheme + path.Join(v[2], files[i].Name), SHA256: strings.Clone(files[i].SHA256),
+	s := SourcePackage{
+		Name: strings.Clone(v[0]), Version: strings.Clone(v[1]), Archive: p.suite.archive, Suite: p.suite.name,
+		DSC: Scheme + path.Join(v[2], files[i].Name), SHA256: strings.Clone(files[i].SHA256), Secured: known.Secured,
 	}
+	if p.secures(newer, known) {
+		s.Secured = s.Version
+	}
+	p.byName[s.Name] = s
 	return nil
+}
+
+// secures tells whether a version of this index is a later security update
+// than those that are known.
+func (p *sourcesFile) secures(v version.Version, known SourcePackage) bool {
+	return p.suite.archive == ArchiveSecurity && (known.Secured == "" || newerThan(v, known.Secured))
+}
+
+// newerThan compares with a version that may be none.
+func newerThan(v version.Version, than string) bool {
+	old, err := version.Parse(than)
+	return err != nil || version.Compare(v, old) > 0
 }

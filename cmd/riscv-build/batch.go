@@ -73,10 +73,7 @@ func batchRecipes(c *cli.Context) error {
 			EngineStarts: s.engine.starts, KeepGoing: c.Bool("keep-going"), Resume: c.Bool("resume"),
 		}
 		if c.Bool("changed") {
-			var err error
-			if opt.Changes, err = changes(s.builder); err != nil {
-				return err
-			}
+			opt.Changes = s.builder
 		}
 		if c.Bool("plan") {
 			return showPlan(c, b, opt)
@@ -98,15 +95,6 @@ func (b steadyBuilder) Build(ctx context.Context, req builder.Request) (*builder
 		return b.Builder.Build(ctx, req)
 	}
 	return r, err
-}
-
-// changes is what tells which recipes have changed.
-func changes(b any) (batch.Changes, error) {
-	found, ok := b.(batch.Changes)
-	if !ok {
-		return nil, usagef("reading --changed: this riscv-build cannot tell: leave it out")
-	}
-	return found, nil
 }
 
 // checkReport refuses a report that cannot be written, before the batch.

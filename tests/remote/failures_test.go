@@ -110,45 +110,24 @@ func TestLineEngineEDocker(t *testing.T) {
 
 // link is a connection to a server that can be cut, or freeze.
 type link struct {
-	listener net.Listener
-	to       string // socket
-	mu       sync.Mutex
-	conns    []net.Conn
-	frozen   sync.RWMutex // while it is locked, nothing goes through
+	relay
+	frozen sync.RWMutex // while it is locked, nothing goes through
 }
 
-func newLink(t *testing.T, to string) *link {
+func newLink(t *testing.T, socket string) *link {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &link{listener: l, to: to}
+	k := &link{relay: relay{listener: l, network: "unix", to: socket}}
+	k.pipe = k.copy
 	t.Cleanup(k.cut)
 	go k.serve()
 	return k
 }
 
 func (k *link) url() string { return "tcp://" + k.listener.Addr().String() }
-
-func (k *link) serve() {
-	for {
-		near, err := k.listener.Accept()
-		if err != nil {
-			return
-		}
-		far, err := net.Dial("unix", k.to)
-		if err != nil {
-			near.Close()
-			continue
-		}
-		k.mu.Lock()
-		k.conns = append(k.conns, near, far)
-		k.mu.Unlock()
-		go k.copy(far, near)
-		go k.copy(near, far)
-	}
-}
 
 func (k *link) copy(to, from net.Conn) {
 	defer to.Close()
@@ -161,15 +140,6 @@ func (k *link) copy(to, from net.Conn) {
 		if err != nil || failed != nil {
 			return
 		}
-	}
-}
-
-func (k *link) cut() {
-	k.listener.Close()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, c := range k.conns {
-		c.Close()
 	}
 }
 

@@ -21,9 +21,8 @@ import (
 // is the relay's, for not every kernel has one.
 type slowLink struct {
 	namespace
-	delay    time.Duration
-	listener net.Listener
-	to       string // address of the engine, before it serves
+	relay
+	delay time.Duration
 }
 
 func newSlowLink(t *testing.T, rate string, delay time.Duration) *slowLink {
@@ -33,31 +32,15 @@ func newSlowLink(t *testing.T, rate string, delay time.Duration) *slowLink {
 	limit := []string{"root", "tbf", "rate", rate, "burst", "32k", "latency", "500ms"}
 	l.must("tc", append([]string{"qdisc", "add", "dev", l.device}, limit...)...)
 	l.inside("tc", append([]string{"qdisc", "add", "dev", l.far}, limit...)...)
-	l.listener = l.listen()
+	l.relay = relay{listener: l.listen(), network: "tcp", pipe: l.late}
 	return l
 }
 
 // address is where the client finds the server.
 func (l *slowLink) address() string { return l.listener.Addr().String() }
 
-func (l *slowLink) serve() {
-	for {
-		near, err := l.listener.Accept()
-		if err != nil {
-			return
-		}
-		far, err := net.Dial("tcp", l.to)
-		if err != nil {
-			near.Close()
-			continue
-		}
-		go l.relay(far, near)
-		go l.relay(near, far)
-	}
-}
-
-// relay hands every piece on after the delay, in its order.
-func (l *slowLink) relay(to, from net.Conn) {
+// late hands every piece on after the delay, in its order.
+func (l *slowLink) late(to, from net.Conn) {
 	type piece struct {
 		data []byte
 		due  time.Time
