@@ -20,18 +20,18 @@ const compressFormat = "klauspost-gzip-9"
 // assemble makes the image: base, packages, artifacts, files; each a layer, so
 // that images share what they have in common and a changed file is a small
 // upload.
-func (b *Builder) assemble(ctx context.Context, p *plan, g *graphs, art *image.Layer) (ocispec.Descriptor, error) {
+func (b *Builder) assemble(ctx context.Context, p *plan, g *graphs, art *image.Layer) (imageEntry, error) {
 	r := p.req.Recipe
-	layers, err := b.packageLayers(ctx, p, g, art)
+	layers, packages, err := b.packageLayers(ctx, libraryRequest{p: p, g: g, art: art})
 	if err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("assembling the image of recipe %q: %w", r.Name, err)
+		return imageEntry{}, fmt.Errorf("assembling the image of recipe %q: %w", r.Name, err)
 	}
 	if art != nil {
 		layers = append(layers, *art)
 	}
 	files, err := b.filesLayer(ctx, p, layers)
 	if err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("assembling the image of recipe %q: %w", r.Name, err)
+		return imageEntry{}, fmt.Errorf("assembling the image of recipe %q: %w", r.Name, err)
 	}
 	if files != nil {
 		layers = append(layers, *files)
@@ -39,64 +39,99 @@ func (b *Builder) assemble(ctx context.Context, p *plan, g *graphs, art *image.L
 	if r.Image.Squash {
 		one, err := b.squash(ctx, p, layers)
 		if err != nil {
-			return ocispec.Descriptor{}, err
+			return imageEntry{}, err
 		}
 		layers = []image.Layer{one}
 	}
 	for i := range layers {
 		if layers[i], err = b.compressed(ctx, layers[i]); err != nil {
-			return ocispec.Descriptor{}, err
+			return imageEntry{}, err
 		}
 	}
-	return image.Write(ctx, b.store.Content(), image.Spec{
-		Platform: image.Platform, Config: imageConfig(r), Layers: layers, Annotations: annotations(r), Created: p.date,
+	desc, err := image.Write(ctx, b.store.Content(), image.Spec{
+		Platform: image.Platform, Config: imageConfig(r, p.base), Layers: layers, Annotations: annotations(r, p.base, b.inputs(p)), Created: p.date,
 	})
+	return imageEntry{Desc: desc, Packages: packages}, err
 }
 
 // packageLayers are the layers of the base and of the packages that the recipe
-// names or its artifacts need.
-func (b *Builder) packageLayers(ctx context.Context, p *plan, g *graphs, art *image.Layer) ([]image.Layer, error) {
-	r := p.req.Recipe
+// names or its artifacts need, and the IDs of all packages in them.
+func (b *Builder) packageLayers(ctx context.Context, req libraryRequest) ([]image.Layer, []string, error) {
+	p, r := req.p, req.p.req.Recipe
 	own, err := p.packages("image/" + r.Name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	if own, err = p.onTop(own); err != nil {
+		return nil, nil, err
+	}
+	out, err := b.baseLayers(ctx, p)
+	if err != nil {
+		return nil, nil, err
 	}
 	spec := rootfs.Spec{Purpose: rootfs.Runtime, Exclude: r.Image.Exclude, Setuid: r.Image.Setuid, Unpacked: r.Image.MaintainerScripts}
-	if r.Image.Base == "scratch" {
-		return b.scratchLayers(ctx, own, spec, libraryRequest{p: p, g: g, art: art})
+	if r.OnScratch() {
+		more, err := b.scratchLayers(ctx, own, spec, req)
+		return append(out, more...), p.ids(own), err
 	}
-	if own, err = b.withLibraries(ctx, own, libraryRequest{p: p, g: g, art: art}); err != nil {
-		return nil, err
+	if own, err = b.withLibraries(ctx, own, req); err != nil {
+		return nil, nil, err
 	}
-	base, err := p.packages("base/" + r.Image.Base + suffix(r))
+	specs, err := p.packageSpecs(own, spec)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []image.Layer
-	for i, s := range stacked(base, own, spec) {
+	for i, s := range specs {
 		note := r.Image.Base
-		if i > 0 {
+		if i > 0 || p.base != nil {
 			note = "packages of " + r.Name
 		}
 		l, err := b.packageLayer(ctx, p, note, s)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		out = append(out, l.Layer)
 	}
 	if r.Image.MaintainerScripts {
-		return b.configured(ctx, p, out)
+		out, err = b.configured(ctx, p, out)
 	}
-	return out, nil
+	return out, p.ids(own), err
+}
+
+// packageSpecs are the layers of packages that an image gets on top of its
+// base, and that of a base which is packages itself.
+func (p *plan) packageSpecs(own []lock.Package, spec rootfs.Spec) ([]rootfs.Spec, error) {
+	if p.base != nil {
+		return onTopOf(p.base.packages, own, spec), nil
+	}
+	base, err := p.packages(baseSet(p.req.Recipe))
+	return stacked(base, own, spec), err
+}
+
+// ids names all packages of an image, those of its base included.
+func (p *plan) ids(own []lock.Package) []string {
+	ids := []string{}
+	if p.base != nil {
+		for _, pkg := range p.base.packages {
+			ids = append(ids, pkg.ID)
+		}
+	}
+	for _, pkg := range own {
+		ids = append(ids, pkg.ID)
+	}
+	return ids
 }
 
 // prepareBase makes the layer of the base while the compiler runs. Its errors
 // are those of the same call in assemble, which reports them.
 func (b *Builder) prepareBase(ctx context.Context, p *plan) func() {
+	if p.base != nil || p.req.Recipe.OnScratch() {
+		return func() {}
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		base, err := p.packages("base/" + p.req.Recipe.Image.Base + suffix(p.req.Recipe))
+		base, err := p.packages(baseSet(p.req.Recipe))
 		if err != nil {
 			return
 		}
@@ -114,6 +149,9 @@ func (b *Builder) scratchLayers(ctx context.Context, own []lock.Package, spec ro
 	var out []image.Layer
 	if len(own) > 0 {
 		spec.Packages = own
+		if req.p.base != nil {
+			spec.Below = req.p.base.packages
+		}
 		l, err := b.packageLayer(ctx, req.p, "packages of "+req.p.req.Recipe.Name, spec)
 		if err != nil {
 			return nil, err
@@ -137,7 +175,7 @@ func (b *Builder) filesLayer(ctx context.Context, p *plan, below []image.Layer) 
 	if len(t.Paths()) == 0 {
 		return nil, nil
 	}
-	if p.req.Recipe.Image.Base != "scratch" {
+	if !p.req.Recipe.OnScratch() {
 		t.MergeUsr()
 	}
 	dirs, err := b.directories(ctx, below)
@@ -202,7 +240,7 @@ func (b *Builder) squash(ctx context.Context, p *plan, layers []image.Layer) (im
 // compressed gives the compressed form of a layer, made once.
 func (b *Builder) compressed(ctx context.Context, l image.Layer) (image.Layer, error) {
 	k := key("gzip", compressFormat, l.DiffID.String())
-	v, err, _ := b.layers.Do(k, func() (any, error) { return b.compress(ctx, k, l) })
+	v, err := b.once(ctx, k, func() (any, error) { return b.compress(ctx, k, l) })
 	z, _ := v.(image.Layer)
 	z.Note = l.Note
 	return z, err

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -30,6 +31,7 @@ type Config struct {
 	Pusher   *pusher.Pusher // how to reach registries
 	Display  Display        // where progress and notices go
 	Jobs     int            // make jobs; 0: by processors and memory of where the build runs
+	Sharing  func() int     // how many builds have these to themselves now; nil: one
 	Version  string         // of this program; a new one builds anew
 	Engine   EngineProvider // opened when a stage needs it, not before
 	Host     HostIdentifier // nil: this machine
@@ -64,6 +66,8 @@ type Request struct {
 	Tags         []string // replace the recipe's
 	Output       string   // OCI layout directory or .tar file
 	Load         Loader   // where the image is put on this machine; nil: nowhere
+
+	Stage func(name string) // hears which of Stages begins; nil: nobody
 }
 
 // Loader puts an image under names into a container engine of this machine,
@@ -72,15 +76,24 @@ type Loader interface {
 	Load(ctx context.Context, img pusher.Image, names []string) (imagestore.Loaded, error)
 }
 
-// Builder builds images in one state directory.
+// Builder builds images in one state directory. Its methods may be called
+// concurrently.
 type Builder struct {
 	cfg   Config
 	store *fetch.Store
 	cache cache
 	// parsed spares recipes of one directory the reading of their lock.
-	parsed parsedLock
+	parsed parsedLocks
+	// standing are the locks that Unchanged compares with.
+	standing standingLocks
+	// resolving is held while packages are resolved and a lock is written: a
+	// recipe resolves on top of what the one before it wrote, and an archive's
+	// index takes much memory.
+	resolving sync.Mutex
+	said      sync.Map // notices that are given once
 	// layers and blobs being made right now, by key.
 	layers singleflight.Group
+	made   tally
 	// snapshots remembers hosts that do not answer, so that many packages do
 	// not wait for one dead service in turn.
 	snapshots debian.Downloader
@@ -106,43 +119,62 @@ func (b *Builder) Store() *fetch.Store { return b.store }
 // never nil; its Error repeats the error.
 func (b *Builder) Build(ctx context.Context, req Request) (*Result, error) {
 	r := newResult(req.Recipe)
+	r.begin = req.Stage
 	err := b.build(ctx, req, r)
 	if err != nil {
-		r.Error = err.Error()
+		r.Error, r.Stage = err.Error(), r.current
 	}
 	return r, err
 }
 
 func (b *Builder) build(ctx context.Context, req Request, r *Result) error {
-	p, err := stage(r, "lock", func() (*plan, error) { return b.lock(ctx, req) })
+	p, img, err := b.make(ctx, req, r)
 	if err != nil {
-		return err
-	}
-	p, err = stage(r, "fetch", func() (*plan, error) { return b.fetch(ctx, p, r) })
-	if err != nil {
-		return err
-	}
-	g, err := stage(r, "graph", func() (*graphs, error) { return b.graph(ctx, p) })
-	if err != nil {
-		return err
-	}
-	img, err := stage(r, "engine", func() (*built, error) { return b.engine(ctx, p, g) })
-	if err != nil {
-		return err
-	}
-	r.built(p, img)
-	if err := do(r, "check", func() error { return b.check(ctx, p, img, r) }); err != nil {
-		return err
-	}
-	if err := b.remember(req.Recipe, img); err != nil {
 		return err
 	}
 	return do(r, "push", func() error { return b.push(ctx, p, img, r) })
 }
 
+// make gives the image as it may leave: checked and tested.
+func (b *Builder) make(ctx context.Context, req Request, r *Result) (*plan, *built, error) {
+	base, err := b.base(ctx, req, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := stage(r, "lock", func() (*plan, error) { return b.lock(ctx, req) })
+	if err != nil {
+		return nil, nil, err
+	}
+	p.base = base
+	p, err = stage(r, "fetch", func() (*plan, error) { return b.fetch(ctx, p, r) })
+	if err != nil {
+		return nil, nil, err
+	}
+	g, err := stage(r, "graph", func() (*graphs, error) { return b.graph(ctx, p) })
+	if err != nil {
+		return nil, nil, err
+	}
+	img, err := stage(r, "engine", func() (*built, error) { return b.engine(ctx, p, g) })
+	if err != nil {
+		return nil, nil, err
+	}
+	r.built(p, img)
+	if err := do(r, "check", func() error { return b.check(ctx, p, img, r) }); err != nil {
+		return nil, nil, err
+	}
+	if err := b.remember(req.Recipe, img); err != nil {
+		return nil, nil, err
+	}
+	return p, img, nil
+}
+
 // stage runs one step and notes how long it took, in seconds.
 func stage[T any](r *Result, name string, f func() (T, error)) (T, error) {
 	start := time.Now()
+	r.current = name
+	if r.begin != nil {
+		r.begin(name)
+	}
 	v, err := f()
 	r.Stages[name] = round(time.Since(start))
 	return v, err

@@ -32,7 +32,7 @@ func (b *Builder) check(ctx context.Context, p *plan, img *built, r *Result) err
 
 func (b *Builder) checkOptions(p *plan) check.Options {
 	rec := p.req.Recipe
-	return check.Options{Profile: rec.Check.Profile, Allow: rec.Check.Allow, Setuid: rec.Image.Setuid, Cache: b.cache}
+	return check.Options{Profile: rec.Check.Profile, Allow: allowed(rec), Setuid: setuid(rec), Cache: b.cache}
 }
 
 func (b *Builder) test(ctx context.Context, p *plan, img *built, r *Result) error {
@@ -41,19 +41,16 @@ func (b *Builder) test(ctx context.Context, p *plan, img *built, r *Result) erro
 		Recipe: rec.Name, Tests: rec.Tests, Image: img.desc, Config: *img.config, Store: b.store.Content(),
 		Engine: b.cfg.Engine, Emulator: func() string { return p.where.Emulator }, Cache: b.cache, NoCache: p.req.NoCache,
 	}
-	for _, t := range rec.Tests {
-		if t.HTTP != nil || t.TCP != nil {
-			probe, err := b.probeImage(ctx, p)
-			if err != nil {
-				return err
-			}
-			run.Probe = &probe
-			break
+	if probes(rec) {
+		probe, err := b.probeImage(ctx, p)
+		if err != nil {
+			return err
 		}
+		run.Probe = &probe
 	}
 	results, err := check.RunTests(ctx, run)
 	for _, t := range results {
-		r.Tests = append(r.Tests, TestResult{Name: t.Name, OK: t.OK, Cached: t.Cached})
+		r.Tests = append(r.Tests, TestResult{Name: t.Name, OK: t.OK, Cached: t.Cached, Seconds: round(t.Duration), Detail: t.Detail})
 		b.cfg.Display.Verbose("%s: test %q: ok %v, cached %v", rec.Name, t.Name, t.OK, t.Cached)
 	}
 	return err

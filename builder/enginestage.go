@@ -24,7 +24,8 @@ type built struct {
 	manifest *ocispec.Manifest
 	config   *ocispec.Image
 	engine   string
-	worker   string // of the engine, if it was needed now
+	packages []string // IDs of all that are in it
+	worker   string   // of the engine, if it was needed now
 	cached   bool
 }
 
@@ -32,13 +33,15 @@ type built struct {
 type imageEntry struct {
 	Desc   ocispec.Descriptor `json:"desc"`
 	Engine string             `json:"engine"`
+	// Packages are the IDs of all that are in the image; nil in an entry of an older version.
+	Packages []string `json:"packages"`
 }
 
 // engine solves the graph, where it was not solved before, and assembles the image.
 func (b *Builder) engine(ctx context.Context, p *plan, g *graphs) (*built, error) {
 	k := b.imageKey(p, g)
 	var e imageEntry
-	if !p.req.NoCache && b.cache.get(k, &e) {
+	if !p.req.NoCache && b.cache.get(k, &e) && e.Packages != nil {
 		if img, err := b.open(ctx, e); err == nil {
 			b.cfg.Display.Verbose("%s: nothing changed, image %s stands", p.req.Recipe.Name, e.Desc.Digest)
 			img.cached = true
@@ -51,11 +54,10 @@ func (b *Builder) engine(ctx context.Context, p *plan, g *graphs) (*built, error
 	if err != nil {
 		return nil, err
 	}
-	desc, err := b.assemble(ctx, p, g, art.layer)
-	if err != nil {
+	if e, err = b.assemble(ctx, p, g, art.layer); err != nil {
 		return nil, err
 	}
-	e = imageEntry{Desc: desc, Engine: art.engine}
+	e.Engine = art.engine
 	if err := b.cache.put(k, e); err != nil {
 		return nil, err
 	}
@@ -69,11 +71,9 @@ func (b *Builder) engine(ctx context.Context, p *plan, g *graphs) (*built, error
 
 // imageKey is a digest over everything that decides an image.
 func (b *Builder) imageKey(p *plan, g *graphs) string {
-	parts := []string{artifactFormat, compressFormat, digest.FromBytes(g.definition).String(), p.req.Recipe.InputDigest(b.cfg.Version), p.date.String()}
-	for _, set := range []string{"base/" + p.req.Recipe.Image.Base + suffix(p.req.Recipe), "image/" + p.req.Recipe.Name, g.librarySet} {
-		if s, ok := p.lock.Set(set); ok {
-			parts = append(parts, s.Packages...)
-		}
+	parts := []string{artifactFormat, compressFormat, digest.FromBytes(g.definition).String(), b.inputs(p), p.date.String()}
+	if p.base != nil {
+		parts = append(parts, p.base.img.desc.Digest.String())
 	}
 	return key("image", parts...)
 }
@@ -89,7 +89,7 @@ func (b *Builder) open(ctx context.Context, e imageEntry) (*built, error) {
 			return nil, fmt.Errorf("opening image %q: layer %q is gone", e.Desc.Digest, l.Digest)
 		}
 	}
-	return &built{desc: e.Desc, manifest: m, config: c, engine: e.Engine}, nil
+	return &built{desc: e.Desc, manifest: m, config: c, engine: e.Engine, packages: e.Packages}, nil
 }
 
 // artifactFormat changes when the same install tree gives another layer.
@@ -114,7 +114,7 @@ func (b *Builder) artifacts(ctx context.Context, p *plan, g *graphs) (solved, er
 		return solved{engine: "none"}, nil
 	}
 	r := p.req.Recipe
-	opt := image.ArtifactOptions{Paths: r.Build.Artifacts, Setuid: r.Image.Setuid, Merged: r.Image.Base != "scratch"}
+	opt := image.ArtifactOptions{Paths: r.Build.Artifacts, Setuid: r.Image.Setuid, Merged: !r.OnScratch()}
 	k := key("artifacts", artifactFormat, digest.FromBytes(g.definition).String(), strings.Join(opt.Paths, "\n"), strings.Join(opt.Setuid, "\n"), strconv.FormatBool(opt.Merged))
 	var e artifactEntry
 	if !p.req.NoCache && b.cache.get(k, &e) && b.has(ctx, e.Layer.Desc.Digest) {

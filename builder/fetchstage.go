@@ -43,6 +43,21 @@ func (p *plan) mayNotResolve(err error) error {
 
 // Fetch downloads everything a later offline build of the request needs.
 func (b *Builder) Fetch(ctx context.Context, req Request) (fetch.Stats, error) {
+	var stats fetch.Stats
+	if below, ok := baseRequest(req); ok {
+		var err error
+		if stats, err = b.Fetch(ctx, below); err != nil {
+			return stats, fmt.Errorf("fetching the base of recipe %q: %w", req.Recipe.Name, err)
+		}
+	}
+	own, err := b.fetchOne(ctx, req)
+	stats.Downloaded += own.Downloaded
+	stats.Blobs += own.Blobs
+	stats.Cached += own.Cached
+	return stats, err
+}
+
+func (b *Builder) fetchOne(ctx context.Context, req Request) (fetch.Stats, error) {
 	p, err := b.lock(ctx, req)
 	if err != nil {
 		return fetch.Stats{}, err
@@ -86,7 +101,11 @@ func (p *plan) neededBlobs(ctx context.Context, b *Builder) []fetch.Blob {
 		if err1 != nil || err2 != nil {
 			continue // the stage that uses the set says what is wrong with it
 		}
-		for _, s := range stacked(low, all, st.spec) {
+		specs := stacked
+		if st.onTop {
+			specs = onTopOf
+		}
+		for _, s := range specs(low, all, st.spec) {
 			var l rootLayer
 			if b.cache.get(layerKey(s), &l) && b.has(ctx, l.Layer.Desc.Digest, l.Contents) {
 				continue
@@ -120,26 +139,27 @@ func (p *plan) allBlobs(b *Builder) ([]fetch.Blob, error) {
 type stackPlan struct {
 	shared, own string
 	spec        rootfs.Spec
+	onTop       bool // what is shared is another image's, and in its layers
 }
 
 // stacks are the root filesystems of a build.
 func (p *plan) stacks() []stackPlan {
 	r := p.req.Recipe
 	probe := "probe/" + p.host.Architecture + suffix(r)
-	out := []stackPlan{{probe, probe, rootfs.Spec{Purpose: rootfs.Toolchain}}}
+	out := []stackPlan{{shared: probe, own: probe, spec: rootfs.Spec{Purpose: rootfs.Toolchain}}}
 	if r.Build.Template != "" {
 		shared, own := toolchainSets(r, p.mode, p.host.Architecture)
-		out = append(out, stackPlan{shared, own, rootfs.Spec{Purpose: rootfs.Toolchain}})
+		out = append(out, stackPlan{shared: shared, own: own, spec: rootfs.Spec{Purpose: rootfs.Toolchain}})
 		if p.mode == graph.Cross {
-			out = append(out, stackPlan{"sysroot" + suffix(r), "sysroot/" + r.Name, rootfs.Spec{Purpose: rootfs.Sysroot}})
+			out = append(out, stackPlan{shared: "sysroot" + suffix(r), own: "sysroot/" + r.Name, spec: rootfs.Spec{Purpose: rootfs.Sysroot}})
 		}
 	}
 	img := "image/" + r.Name
 	spec := rootfs.Spec{Purpose: rootfs.Runtime, Exclude: r.Image.Exclude, Setuid: r.Image.Setuid, Unpacked: r.Image.MaintainerScripts}
-	if r.Image.Base == "scratch" {
-		return append(out, stackPlan{img, img, spec})
+	if r.Base() == nil && r.OnScratch() {
+		return append(out, stackPlan{shared: img, own: img, spec: spec})
 	}
-	return append(out, stackPlan{"base/" + r.Image.Base + suffix(r), img, spec})
+	return append(out, stackPlan{shared: baseSet(r), own: img, spec: spec, onTop: r.Base() != nil})
 }
 
 func (b *Builder) packageBlobs(p *plan, need map[string]lock.Package) []fetch.Blob {

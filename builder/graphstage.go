@@ -34,13 +34,13 @@ func (b *Builder) graph(ctx context.Context, p *plan) (*graphs, error) {
 	var tools []rootLayer
 	both, bctx := errgroup.WithContext(ctx)
 	both.Go(func() (err error) {
-		tools, err = b.stack(bctx, p, stackPlan{shared, own, rootfs.Spec{Purpose: rootfs.Toolchain}})
+		tools, err = b.stack(bctx, p, stackPlan{shared: shared, own: own, spec: rootfs.Spec{Purpose: rootfs.Toolchain}})
 		return err
 	})
 	if p.mode == graph.Cross {
 		g.librarySet = "sysroot/" + r.Name
 		both.Go(func() (err error) {
-			g.libraries, err = b.stack(bctx, p, stackPlan{"sysroot" + suffix(r), g.librarySet, rootfs.Spec{Purpose: rootfs.Sysroot}})
+			g.libraries, err = b.stack(bctx, p, stackPlan{shared: "sysroot" + suffix(r), own: g.librarySet, spec: rootfs.Spec{Purpose: rootfs.Sysroot}})
 			return err
 		})
 	}

@@ -15,10 +15,12 @@ const jobMemory = 1 << 30
 
 // defaultJobs is the number of processors, less where memory is short: a board
 // with four cores and 2 GB would swap to its SD card with four C++ compilers.
-func defaultJobs() int {
+// Builds that go on at the same time share the memory. The processors they may
+// all want: what one leaves idle the others use, and the kernel shares them.
+func defaultJobs(sharing int) int {
 	n := runtime.NumCPU()
-	if m := memoryTotal(); m > 0 {
-		n = min(n, int((m+jobMemory/2)/jobMemory))
+	if m := MemoryTotal(); m > 0 {
+		n = min(n, int((m+jobMemory/2)/jobMemory)/max(sharing, 1))
 	}
 	return max(n, 1)
 }
@@ -32,11 +34,16 @@ func (b *Builder) jobs(where engine.Info) string {
 	case where.Elsewhere:
 		return ""
 	}
-	return strconv.Itoa(defaultJobs())
+	sharing := 1
+	if b.cfg.Sharing != nil {
+		sharing = b.cfg.Sharing()
+	}
+	return strconv.Itoa(defaultJobs(sharing))
 }
 
-// memoryTotal reads MemTotal of proc(5) meminfo, in bytes; 0 where there is none.
-func memoryTotal() int64 {
+// MemoryTotal is the memory of this machine in bytes; 0 where it is not known.
+// It reads MemTotal of proc(5) meminfo.
+func MemoryTotal() int64 {
 	f, err := os.Open("/proc/meminfo")
 	if err != nil {
 		return 0

@@ -19,6 +19,8 @@ type libraryRequest struct {
 	p   *plan
 	g   *graphs
 	art *image.Layer
+	// below are the paths of the base, whose programs have what they need.
+	below map[string]bool
 }
 
 // library is a shared library in a layer of development or library packages.
@@ -47,6 +49,11 @@ func (b *Builder) withLibraries(ctx context.Context, own []lock.Package, req lib
 	for _, p := range own {
 		have[p.Name] = true
 	}
+	if req.p.base != nil {
+		for _, p := range req.p.base.packages {
+			have[p.Name] = true
+		}
+	}
 	for _, p := range closure {
 		if !have[p.Name] {
 			own = append(own, p)
@@ -71,9 +78,16 @@ func (b *Builder) neededPackages(ctx context.Context, req libraryRequest) ([]str
 	if err != nil {
 		return nil, err
 	}
+	below, err := b.baseLibraries(ctx, req.p)
+	if err != nil {
+		return nil, err
+	}
 	found := map[string]bool{}
 	for _, n := range needs {
 		for _, soname := range wantedNames(n) {
+			if below[path.Base(soname)] {
+				continue
+			}
 			l, ok := index[path.Base(soname)]
 			if !ok {
 				return nil, missingLibrary(n.Path, soname)
@@ -148,9 +162,21 @@ func (b *Builder) libraryFiles(ctx context.Context, req libraryRequest) (*image.
 	if err != nil {
 		return nil, err
 	}
-	all, libs := image.NewTree(), image.NewTree()
+	below, err := b.baseLayers(ctx, req.p)
+	if err != nil {
+		return nil, err
+	}
+	all, err := b.tree(ctx, below)
+	libs := image.NewTree()
 	defer all.Close()
 	defer libs.Close()
+	if err != nil {
+		return nil, err
+	}
+	req.below = map[string]bool{}
+	for _, name := range all.Paths() {
+		req.below["/"+name] = true
+	}
 	if err := all.AddLayer(ctx, b.store.Content(), req.art.Desc, nil); err != nil {
 		return nil, err
 	}
@@ -182,6 +208,9 @@ func (b *Builder) addLibraries(ctx context.Context, req libraryRequest, index ma
 	}
 	added := 0
 	for _, n := range needs {
+		if req.below[n.Path] {
+			continue
+		}
 		for _, name := range wantedNames(n) {
 			l, ok := index[path.Base(name)]
 			if !ok {

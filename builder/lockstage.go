@@ -1,7 +1,6 @@
 package builder
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -52,32 +51,55 @@ func (b *Builder) Lock(ctx context.Context, req Request) error {
 }
 
 func (b *Builder) usableLock(ctx context.Context, req Request) (*lock.File, error) {
+	given, _, err := b.given(ctx, req) // first: it may write the same lock
+	if err != nil {
+		return nil, err
+	}
+	if good, _, err := b.goodLock(req, given); good != nil || err != nil {
+		return good, err
+	}
+	b.resolving.Lock()
+	defer b.resolving.Unlock()
+	// Another recipe may have written the lock that this one waited for.
+	good, why, err := b.goodLock(req, given)
+	if good != nil || err != nil {
+		return good, err
+	}
 	shipped, text, err := b.readLock(req.LockPath)
 	if err != nil {
 		return nil, err
 	}
-	why, stale := shipped.Stale(req.Recipe)
-	if !stale {
-		if own, ok := b.replacement(req, text); ok {
-			return own, nil
-		}
-		return shipped, nil
-	}
-	if req.Locked {
-		return nil, &StaleError{Recipe: req.Recipe.Name, Lock: lockName(req), Why: why}
-	}
-	if req.LockPath == "" {
-		if own, ok := b.replacement(req, text); ok {
-			return own, nil
-		}
-	}
 	b.cfg.Display.Notice("%s: resolving packages: %s: %s", req.Recipe.Name, lockName(req), why)
-	b.parsed = parsedLock{} // resolve changes it
-	fresh, err := b.resolve(ctx, req, shipped)
+	fresh, err := b.resolve(ctx, req, shipped.Clone()) // others read the one that was parsed
 	if err != nil {
 		return nil, err
 	}
 	return fresh, fresh.Save(b.lockTarget(req, text))
+}
+
+// goodLock is the lock that fits a recipe, on a base with the given packages if
+// that is a recipe's; nil, and why, if it is to be resolved.
+func (b *Builder) goodLock(req Request, given []lock.Package) (good *lock.File, why string, err error) {
+	shipped, text, err := b.readLock(req.LockPath)
+	if err != nil {
+		return nil, "", err
+	}
+	why, stale := shipped.Stale(req.Recipe)
+	if !stale && req.Recipe.Base() != nil {
+		why, stale = staleBase(shipped, req.Recipe, given)
+	}
+	if stale && req.Locked {
+		return nil, "", &StaleError{Recipe: req.Recipe.Name, Lock: lockName(req), Why: why}
+	}
+	if !stale || req.LockPath == "" {
+		if own, ok := b.replacement(req, text); ok {
+			return own, "", nil
+		}
+	}
+	if stale {
+		return nil, why, nil
+	}
+	return shipped, "", nil
 }
 
 func lockName(req Request) string {
@@ -96,34 +118,23 @@ func (b *Builder) lockTarget(req Request, text []byte) string {
 	return b.replacementPath(req, text)
 }
 
-// readLock reads a lock and its text; one that is not there is empty. Recipes of
-// one directory share a lock of several hundred packages: it is parsed once.
+// readLock reads a lock and its text; one that is not there is empty. The lock
+// is shared and must not be changed.
 func (b *Builder) readLock(path string) (*lock.File, []byte, error) {
-	name, text := "catalog:"+lock.Name, recipes.CatalogLock()
-	if path != "" {
-		var err error
-		name = path
-		if text, err = os.ReadFile(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, nil, fmt.Errorf("reading lock %q: %w", path, err)
+	if path == "" {
+		return b.parsed.get(parsedLock{name: "catalog:" + lock.Name}, func() ([]byte, error) { return recipes.CatalogLock(), nil })
+	}
+	info, err := os.Stat(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, nil, fmt.Errorf("reading lock %q: %w", path, err)
+	}
+	return b.parsed.get(parsedLock{name: path, info: info}, func() ([]byte, error) {
+		text, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("reading lock %q: %w", path, err)
 		}
-	}
-	if len(text) == 0 {
-		return lock.New(), nil, nil
-	}
-	if b.parsed.file != nil && bytes.Equal(b.parsed.text, text) {
-		return b.parsed.file, text, nil
-	}
-	f, err := lock.Parse(name, text)
-	if err == nil {
-		b.parsed = parsedLock{file: f, text: text}
-	}
-	return f, text, err
-}
-
-// parsedLock is the lock that was read last.
-type parsedLock struct {
-	file *lock.File
-	text []byte
+		return text, nil
+	})
 }
 
 // replacement is a lock of the state directory that stands for one whose
@@ -139,13 +150,15 @@ func (b *Builder) replacement(req Request, text []byte) (*lock.File, bool) {
 	if _, stale := f.Stale(req.Recipe); stale {
 		return nil, false
 	}
-	b.cfg.Display.Notice("%s: using the lock of %s that was resolved again in the state directory: `riscv-build lock --update %s` renews the original",
-		req.Recipe.Name, lockName(req), req.Recipe.Name)
+	if _, said := b.said.LoadOrStore(req.Recipe.Name+"\n"+req.LockPath, true); !said {
+		b.cfg.Display.Notice("%s: using the lock of %s that was resolved again in the state directory: `riscv-build lock --update %s` renews the original",
+			req.Recipe.Name, lockName(req), req.Recipe.Name)
+	}
 	return f, true
 }
 
 func (b *Builder) replacementPath(req Request, text []byte) string {
-	id := digest.FromString(strings.Join([]string{req.LockPath, digest.FromBytes(text).String(), req.Recipe.Name, req.Recipe.LockInputs()}, "\n"))
+	id := digest.FromString(strings.Join([]string{req.LockPath, b.parsed.sum(text).String(), req.Recipe.Name, req.Recipe.LockInputs()}, "\n"))
 	return filepath.Join(b.cfg.StateDir, "locks", req.Recipe.Name+"-"+id.Encoded()[:16]+".lock")
 }
 
@@ -161,7 +174,9 @@ func (b *Builder) relock(ctx context.Context, p *plan, gone *fetch.GoneError) (*
 	if err != nil {
 		return nil, err
 	}
+	b.resolving.Lock()
 	fresh, err := b.resolve(ctx, p.req, lock.New())
+	b.resolving.Unlock()
 	if err != nil {
 		return nil, err
 	}

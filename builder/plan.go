@@ -21,6 +21,7 @@ import (
 type plan struct {
 	req   Request
 	lock  *lock.File
+	base  *baseImage // nil: none but what the archive or nothing gives
 	mode  graph.Mode
 	where engine.Info      // builds and tests run there
 	host  ocispec.Platform // that executes the toolchain
@@ -114,7 +115,7 @@ func (p *plan) packages(set string) ([]lock.Package, error) {
 	if !ok {
 		return nil, fmt.Errorf("looking up set %q: the lock does not have it: run `riscv-build lock --update %s`", set, p.req.Recipe.Name)
 	}
-	alone := strings.HasPrefix(set, "probe/") || strings.HasPrefix(set, "engine/") || (p.req.Recipe.Image.Base == "scratch" && set == "image/"+p.req.Recipe.Name)
+	alone := strings.HasPrefix(set, "probe/") || strings.HasPrefix(set, "engine/") || (p.req.Recipe.OnScratch() && set == "image/"+p.req.Recipe.Name)
 	var out []lock.Package
 	for _, id := range s.Packages {
 		pkg, ok := p.lock.Package(id)

@@ -151,7 +151,7 @@ func TestLibraryDirectories(t *testing.T) {
 			t.Errorf("%s: %v", p, !want)
 		}
 	}
-	if defaultJobs() < 1 {
+	if defaultJobs(1) < 1 || defaultJobs(1000) != 1 {
 		t.Error("no jobs")
 	}
 }

@@ -12,10 +12,7 @@ import (
 // that was asked for, and loads the image into an engine of this machine.
 func (b *Builder) push(ctx context.Context, p *plan, img *built, r *Result) error {
 	rec := p.req.Recipe
-	tags := rec.Push.Tags
-	if len(p.req.Tags) > 0 {
-		tags = p.req.Tags
-	}
+	tags := p.req.tags()
 	out := pusher.Image{Provider: b.store.Content(), Desc: img.desc}
 	if p.req.Output != "" {
 		if err := pusher.WriteLayout(ctx, out, references([]string{"riscv-build.local"}, rec.Push.Repository, tags), p.req.Output); err != nil {

@@ -34,6 +34,13 @@ func (b *Builder) resolve(ctx context.Context, req Request, old *lock.File) (*lo
 	if req.Offline {
 		return nil, fmt.Errorf("resolving the packages of recipe %q: --offline forbids to ask a mirror: run `riscv-build lock` with a network first", r.Name)
 	}
+	given, onRecipe, err := b.given(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if onRecipe {
+		old.PutSet(lock.Set{Name: baseSet(r), Suites: r.Debian.Suites}, given)
+	}
 	todo := slices.DeleteFunc(b.unsolved(req, old), func(w want) bool { return adopt(old, r, w) })
 	if len(todo) > 0 {
 		if err := b.resolveSets(ctx, req, old, todo); err != nil {
@@ -96,20 +103,36 @@ func (b *Builder) resolveSets(ctx context.Context, req Request, l *lock.File, to
 	if err != nil {
 		return fmt.Errorf("reading the archive for recipe %q: %w", r.Name, err)
 	}
-	return solveSets(ctx, ix, r, l, todo)
+	return solver{ix, l}.solve(ctx, r, todo)
 }
 
-// solveSets resolves sets in an archive that is open.
-func solveSets(ctx context.Context, ix *debian.Index, r *recipes.Recipe, l *lock.File, todo []want) error {
+// solver resolves sets in an archive that is open, into a lock.
+type solver struct {
+	archive *debian.Index
+	lock    *lock.File
+}
+
+func (s solver) solve(ctx context.Context, r *recipes.Recipe, todo []want) error {
 	for _, w := range todo {
-		pkgs, err := debian.Resolve(ctx, ix, debian.Request{Arch: w.arch, Packages: w.packages, Assume: w.assume, Essential: w.essential})
+		ask := debian.Request{Arch: w.arch, Packages: w.packages, Assume: w.assume, Essential: w.essential}
+		if base, ok := r.BaseRecipe(); ok && w.set == "image/"+r.Name && !w.alone {
+			given, err := (&plan{req: Request{Recipe: r}, lock: s.lock}).packages(baseSet(r))
+			if err != nil {
+				return fmt.Errorf("resolving on the base %q: %w", base, err)
+			}
+			ask.Given = given
+		}
+		pkgs, err := debian.Resolve(ctx, s.archive, ask)
+		if err != nil && len(ask.Given) > 0 {
+			err = fmt.Errorf("%w (the packages of the base are taken as they are locked: `riscv-build lock --update %s` renews them)", err, r.Base().Name)
+		}
 		if err != nil {
 			return fmt.Errorf("resolving %q for recipe %q: %w", w.set, r.Name, err)
 		}
-		l.PutSet(lock.Set{Name: w.set, Request: slices.Clone(w.packages), Suites: r.Debian.Suites}, pkgs)
+		s.lock.PutSet(lock.Set{Name: w.set, Request: slices.Clone(w.packages), Suites: r.Debian.Suites}, pkgs)
 	}
-	for _, rel := range ix.Releases() {
-		l.PutRelease(rel)
+	for _, rel := range s.archive.Releases() {
+		s.lock.PutRelease(rel)
 	}
 	return nil
 }

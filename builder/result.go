@@ -29,8 +29,14 @@ type Result struct {
 	UploadedBlobs   int                `json:"uploaded_blobs"`
 	Cached          bool               `json:"cached"` // nothing had to be built
 	Tests           []TestResult       `json:"tests"`
-	Notes           []string           `json:"notes,omitempty"` // for instance allow_expired, a replaced lock
+	Notes           []string           `json:"notes,omitempty"`   // for instance allow_expired, a replaced lock
+	Outcome         string             `json:"outcome,omitempty"` // "unchanged": the registries hold it, nothing was done
+	Base            *Result            `json:"base,omitempty"`    // of the recipe whose image this one is built on
+	Stage           string             `json:"stage,omitempty"`   // that failed
 	Error           string             `json:"error"`
+
+	current string       // stage
+	begin   func(string) // hears which one begins; nil: nobody
 }
 
 // LayerResult is a compressed layer; Size is in bytes.
@@ -41,9 +47,11 @@ type LayerResult struct {
 
 // TestResult is the outcome of one [[test]].
 type TestResult struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Cached bool   `json:"cached"`
+	Name    string  `json:"name"`
+	OK      bool    `json:"ok"`
+	Cached  bool    `json:"cached"`
+	Seconds float64 `json:"seconds"`
+	Detail  string  `json:"detail,omitempty"` // of a failed one: what was expected, what came
 }
 
 // Stages are the timed steps of a build, in order.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ func layerKey(s rootfs.Spec) string { return key("rootfs", s.Key()) }
 // packageLayer makes the layer of a spec, once per state directory. Callers
 // that want the same one at the same time share the work.
 func (b *Builder) packageLayer(ctx context.Context, p *plan, note string, s rootfs.Spec) (rootLayer, error) {
-	v, err, _ := b.layers.Do(layerKey(s), func() (any, error) { return b.makeLayer(ctx, p, note, s) })
+	v, err := b.once(ctx, layerKey(s), func() (any, error) { return b.makeLayer(ctx, p, note, s) })
 	l, _ := v.(rootLayer)
 	l.Layer.Note = note
 	return l, err
@@ -41,7 +42,7 @@ func (b *Builder) makeLayer(ctx context.Context, p *plan, note string, s rootfs.
 	if b.cache.get(layerKey(s), &l) && b.has(ctx, l.Layer.Desc.Digest, l.Contents) {
 		return l, nil
 	}
-	if err := b.ensure(ctx, p, s.Packages); err != nil {
+	if err := b.ensure(ctx, p, slices.Concat(s.Packages, s.Below)); err != nil {
 		return l, err
 	}
 	b.cfg.Display.Verbose("assembling %s: %d packages", note, len(s.Packages))
@@ -58,6 +59,7 @@ func (b *Builder) makeLayer(ctx context.Context, p *plan, note string, s rootfs.
 	if err != nil {
 		return l, err
 	}
+	b.made.note(layerKey(s))
 	l.Layer = layer
 	if l.Contents, _, err = image.Put(ctx, b.store.Content(), bytes.NewReader(index)); err != nil {
 		return l, fmt.Errorf("storing the index of %s: %w", note, err)
@@ -140,6 +142,25 @@ func stacked(shared, own []lock.Package, s rootfs.Spec) []rootfs.Spec {
 		return []rootfs.Spec{first}
 	}
 	return []rootfs.Spec{first, second}
+}
+
+// onTopOf is the layer of what a recipe adds to the packages of its base; none
+// where that is nothing.
+func onTopOf(base, own []lock.Package, s rootfs.Spec) []rootfs.Spec {
+	have := map[string]bool{}
+	for _, p := range base {
+		have[p.Name] = true
+	}
+	s.Below = base
+	for _, p := range own {
+		if !have[p.Name] {
+			s.Packages = append(s.Packages, p)
+		}
+	}
+	if len(s.Packages) == 0 {
+		return nil
+	}
+	return []rootfs.Spec{s}
 }
 
 // rootImage makes an image for a graph out of layers and returns its manifest.

@@ -51,11 +51,13 @@ func wants(r *recipes.Recipe) []want {
 		out = append(out, buildWants(r, at)...)
 	}
 	img := want{set: "image/" + r.Name, arch: "riscv64", packages: r.Image.Packages, essential: true}
-	if r.Image.Base == "scratch" {
-		img.essential, img.alone = false, true
+	if img.alone = r.OnScratch(); !img.alone {
+		img.below = baseSet(r)
+	}
+	if img.alone || r.Base() != nil {
+		img.essential = false // there are none, or the base has them
 	} else {
-		img.below = "base/" + r.Image.Base + at
-		out = append(out, want{set: img.below, arch: "riscv64", essential: true})
+		out = append(out, want{set: baseSet(r), arch: "riscv64", essential: true})
 	}
 	return append(out, img)
 }

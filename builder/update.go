@@ -2,6 +2,7 @@ package builder
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,13 +28,16 @@ func (b *Builder) Update(ctx context.Context, up Update) (moved []string, err er
 		return nil, nil
 	}
 	first := up.Requests[0]
-	l, text, err := b.readLock(first.LockPath)
+	b.resolving.Lock()
+	defer b.resolving.Unlock()
+	shipped, text, err := b.readLock(first.LockPath)
 	if err != nil {
 		return nil, err
 	}
-	b.parsed = parsedLock{} // it changes from here on
+	l := shipped.Clone() // others read the one that was parsed
 	u := &updating{b: b, lock: l, archives: archives{b: b}, done: map[string]bool{}, moved: map[string]bool{}}
-	for _, req := range up.Requests {
+	requests := withBases(up.Requests)
+	for _, req := range requests {
 		b.cfg.Display.Notice("%s: resolving packages: %s: an update was asked for", req.Recipe.Name, lockName(req))
 		if err := u.sets(ctx, req, wants(req.Recipe)); err != nil {
 			return nil, err
@@ -42,16 +46,19 @@ func (b *Builder) Update(ctx context.Context, up Update) (moved []string, err er
 			return nil, err
 		}
 	}
-	requests := slices.Clone(up.Requests)
+	var beside []Request
 	for _, r := range up.Beside {
 		req := first
 		req.Recipe = r
+		beside = append(beside, req)
+	}
+	for _, req := range withBases(beside) {
 		went, err := u.follow(ctx, req)
 		if err != nil {
-			return nil, fmt.Errorf("moving recipe %q, which shares packages with what is updated: %w", r.Name, err)
+			return nil, fmt.Errorf("moving recipe %q, which shares packages with what is updated: %w", req.Recipe.Name, err)
 		}
 		if went {
-			moved, requests = append(moved, r.Name), append(requests, req)
+			moved, requests = append(moved, req.Recipe.Name), append(requests, req)
 		}
 	}
 	l.Prune()
@@ -61,6 +68,27 @@ func (b *Builder) Update(ctx context.Context, up Update) (moved []string, err er
 		}
 	}
 	return moved, nil
+}
+
+// withBases puts before each request the one for the recipe of the same lock
+// that it is based on, and leaves out what comes twice.
+func withBases(requests []Request) []Request {
+	var out []Request
+	seen := map[string]bool{}
+	var add func(Request)
+	add = func(req Request) {
+		if below, ok := baseRequest(req); ok && below.LockPath == req.LockPath {
+			add(below)
+		}
+		if !seen[req.Recipe.Name] {
+			seen[req.Recipe.Name] = true
+			out = append(out, req)
+		}
+	}
+	for _, req := range requests {
+		add(req)
+	}
+	return out
 }
 
 // lockTargets are the files that a lock of several recipes is written to.
@@ -85,6 +113,9 @@ type updating struct {
 
 // sets resolves those of some sets that are not resolved yet.
 func (u *updating) sets(ctx context.Context, req Request, all []want) error {
+	if err := u.base(ctx, req); err != nil {
+		return err
+	}
 	ix, err := u.archives.open(ctx, req)
 	if err != nil {
 		return err
@@ -94,7 +125,7 @@ func (u *updating) sets(ctx context.Context, req Request, all []want) error {
 			continue
 		}
 		before, _ := u.lock.Set(w.set)
-		if err := solveSets(ctx, ix, req.Recipe, u.lock, []want{w}); err != nil {
+		if err := (solver{ix, u.lock}).solve(ctx, req.Recipe, []want{w}); err != nil {
 			return err
 		}
 		after, _ := u.lock.Set(w.set)
@@ -103,11 +134,43 @@ func (u *updating) sets(ctx context.Context, req Request, all []want) error {
 	return nil
 }
 
+// base notes what the base of a recipe has now.
+func (u *updating) base(ctx context.Context, req Request) error {
+	below, ok := baseRequest(req)
+	set := baseSet(req.Recipe)
+	if !ok || u.done[set] {
+		return nil
+	}
+	l := u.lock
+	if below.LockPath != req.LockPath {
+		var err error
+		var why string
+		if l, why, err = u.b.goodLock(below, nil); err == nil && l == nil {
+			err = errors.New(why)
+		}
+		if err != nil {
+			return fmt.Errorf("reading what the base of recipe %q is locked with: %w: build %q first", req.Recipe.Name, err, below.Recipe.Name)
+		}
+	}
+	pkgs, err := lockedPackages(below, l)
+	if err != nil {
+		return err
+	}
+	before, _ := u.lock.Set(set)
+	u.lock.PutSet(lock.Set{Name: set, Suites: req.Recipe.Debian.Suites}, pkgs)
+	after, _ := u.lock.Set(set)
+	u.done[set], u.moved[set] = true, !slices.Equal(before.Packages, after.Packages)
+	return nil
+}
+
 // follow resolves the sets of a recipe that stand on what moved. A recipe that
 // the lock does not have, or not as it is now, is resolved when it is built.
 func (u *updating) follow(ctx context.Context, req Request) (bool, error) {
 	if _, stale := u.lock.Stale(req.Recipe); stale {
 		return false, nil
+	}
+	if err := u.base(ctx, req); err != nil {
+		return false, err
 	}
 	todo := slices.DeleteFunc(wants(req.Recipe), func(w want) bool { return u.done[w.set] || !u.moved[w.below] })
 	if len(todo) == 0 {

@@ -14,7 +14,7 @@ type Report struct {
 	Seconds float64   `json:"seconds"`
 	Engine  string    `json:"engine"` // that commands ran on; "none" if none was needed
 	Targets []string  `json:"targets"`
-	Recipes []Entry   `json:"recipes"` // in the order of the plan
+	Recipes []Entry   `json:"results"` // in the order of the plan
 	Totals  Totals    `json:"totals"`
 	Exit    int       `json:"exit"`  // status of the run
 	Error   string    `json:"error"` // of the run as a whole, where no recipe has it
@@ -59,8 +59,8 @@ type Entry struct {
 	Seconds    float64            `json:"seconds"`
 	Stages     map[string]float64 `json:"stages"` // seconds by stage
 	Digest     digest.Digest      `json:"digest"`
-	References []string           `json:"references"` // that the image has in registries
-	Size       int64              `json:"size"`       // bytes of its layers, compressed
+	References []string           `json:"tags"` // that the image has in registries
+	Size       int64              `json:"size"` // bytes of its layers, compressed
 	Layers     []Layer            `json:"layers"`
 	Downloaded int64              `json:"downloaded_bytes"`
 	Uploaded   int64              `json:"uploaded_bytes"`

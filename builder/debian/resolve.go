@@ -23,6 +23,9 @@ type Request struct {
 	// Prefer names packages to take wherever a dependency leaves a choice:
 	// among alternatives and among the providers of a virtual package.
 	Prefer []string
+	// Given are packages that are installed already, as they are, each with all
+	// that it depends on: they are in the set in these versions.
+	Given []lock.Package
 }
 
 // Resolve finds a set of packages that holds what was asked for and all it
@@ -43,7 +46,7 @@ func Resolve(ctx context.Context, ix *Index, req Request) ([]lock.Package, error
 			return nil, fmt.Errorf("resolving packages: reading assumed package %q: %w: write a name or a pattern such as *-cross", pattern, err)
 		}
 	}
-	u := newUniverse(a, req)
+	u := newUniverse(a.given(req.Given), req)
 	s := newSolver(u)
 	if err := u.request(s); err != nil {
 		return nil, err
@@ -55,7 +58,7 @@ func Resolve(ctx context.Context, ix *Index, req Request) ([]lock.Package, error
 	if core != nil {
 		return nil, explain(u, core)
 	}
-	return collect(s), nil
+	return withDepends(collect(s), req.Given), nil
 }
 
 // ResolveError says why a request has no solution.
@@ -81,6 +84,9 @@ func (e *ResolveError) ExitCode() int { return 2 }
 // request adds the clauses for what was asked for.
 func (u *universe) request(s *solver) error {
 	names := slices.Clone(u.req.Packages)
+	for _, p := range u.req.Given {
+		names = append(names, p.Name)
+	}
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		if u.assumed(name) {

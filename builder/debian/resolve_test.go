@@ -38,6 +38,16 @@ func names(pkgs []lock.Package) string {
 	return strings.Join(out, " ")
 }
 
+// given are packages of an image, each NAME=VERSION.
+func given(list ...string) []lock.Package {
+	var out []lock.Package
+	for _, p := range list {
+		name, version, _ := strings.Cut(p, "=")
+		out = append(out, lock.Package{ID: name + "_" + version + "_riscv64", Name: name, Version: version, Arch: "riscv64"})
+	}
+	return out
+}
+
 func TestResolve(t *testing.T) {
 	tests := []struct {
 		name     string
@@ -101,6 +111,12 @@ func TestResolve(t *testing.T) {
 		{name: "every alternative fails", req: Request{Packages: []string{"a", "z"}},
 			packages: []string{stanza("a 1", "Depends: b | c"), stanza("b 1", "Depends: gone"), stanza("c 1", "Conflicts: z"), stanza("z 1")},
 			text:     []string{"b 1 depends on gone: the suites have no gone", "c 1 conflicts with z"}},
+		{name: "given packages are taken as they are", req: Request{Packages: []string{"a"}, Given: given("b=1", "old=1")},
+			packages: []string{stanza("a 1", "Depends: b, v (>= 1), w"), stanza("b 2", "Depends: gone", "Provides: v (= 2)"), stanza("b 0"), stanza("w 1"), stanza("v 9")},
+			want:     "a=1 b=1 old=1 w=1"},
+		{name: "given package that is too old", req: Request{Packages: []string{"a"}, Given: given("b=1")},
+			packages: []string{stanza("a 1", "Depends: b (>= 2)"), stanza("b 2")},
+			text:     []string{"a 1 (requested) depends on b (>= 2): of b there is only 1"}},
 		{name: "nothing is essential", req: Request{Essential: true}, packages: []string{stanza("a 1")}, text: []string{"no package is marked essential"}},
 		{name: "bad pattern", req: Request{Packages: []string{"a"}, Assume: []string{"["}}, packages: []string{stanza("a 1")}, text: []string{`assumed package "["`}},
 		{name: "bad field", req: Request{Packages: []string{"a"}}, packages: []string{stanza("a 1", "Depends: b (")}, text: []string{`the dependencies of package "a_1_riscv64"`}},

@@ -36,6 +36,7 @@ type Display struct {
 	waiting []string              // lines to show when the job is over
 	moves   map[string]*transfers // by kind
 	drawn   bool                  // a line without its end stands on the terminal
+	block   *block                // lines at the bottom of the terminal; nil: none
 }
 
 // New makes a display in one of Modes. With verbose it also shows what
@@ -85,6 +86,7 @@ func (d *Display) line(text string) {
 	}
 	d.clear()
 	d.write(text)
+	d.block.draw()
 }
 
 // write writes a line in the form of the mode. The caller holds the mutex.

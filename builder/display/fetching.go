@@ -55,7 +55,7 @@ func (d *Display) Transfer(kind string, dgst digest.Digest, done int64, ended bo
 	if d.redraws {
 		every = redrawEvery
 	}
-	if d.mode == progressui.QuietMode || d.job != nil || time.Since(t.shown) < every {
+	if d.mode == progressui.QuietMode || d.job != nil || d.block != nil || time.Since(t.shown) < every {
 		return
 	}
 	t.shown = time.Now()
@@ -81,6 +81,7 @@ func (d *Display) report(kind string, t *transfers) {
 
 // clear takes the line of transfers off the terminal. The caller holds the mutex.
 func (d *Display) clear() {
+	d.block.erase()
 	if d.drawn {
 		fmt.Fprint(d.out, "\r\x1b[K")
 		d.drawn = false

@@ -121,6 +121,28 @@ func Compress(ctx context.Context, store content.Store, l Layer) (Layer, error) 
 	return l, nil
 }
 
+// Decompress returns the layer with its blob as the plain tar that DiffID names.
+func Decompress(ctx context.Context, store content.Store, l Layer) (Layer, error) {
+	src, err := store.ReaderAt(ctx, l.Desc)
+	if err != nil {
+		return Layer{}, fmt.Errorf("opening layer %q: %w", l.Note, err)
+	}
+	defer src.Close()
+	z, err := gzip.NewReader(content.NewReader(src))
+	if err != nil {
+		return Layer{}, fmt.Errorf("decompressing layer %q: %w", l.Note, err)
+	}
+	dgst, size, err := Put(ctx, store, z)
+	if err == nil && dgst != l.DiffID {
+		err = fmt.Errorf("it holds %s, not %s: remove it with `riscv-build cache prune`", dgst, l.DiffID)
+	}
+	if err != nil {
+		return Layer{}, fmt.Errorf("decompressing layer %q: %w", l.Note, err)
+	}
+	l.Desc = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: dgst, Size: size}
+	return l, nil
+}
+
 // putJSON writes v as JSON and returns its descriptor.
 func putJSON(ctx context.Context, store content.Store, mediaType string, v any) (ocispec.Descriptor, error) {
 	b, err := json.Marshal(v)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -45,7 +46,7 @@ func Write(ctx context.Context, store content.Store, s Spec) (ocispec.Descriptor
 	}
 	for _, l := range s.Layers {
 		cfg.RootFS.DiffIDs = append(cfg.RootFS.DiffIDs, l.DiffID)
-		cfg.History = append(cfg.History, ocispec.History{Created: &created, CreatedBy: "riscv-build: " + l.Note})
+		cfg.History = append(cfg.History, ocispec.History{Created: &created, CreatedBy: createdBy + l.Note})
 		m.Layers = append(m.Layers, l.Desc)
 	}
 	var err error
@@ -59,6 +60,17 @@ func Write(ctx context.Context, store content.Store, s Spec) (ocispec.Descriptor
 	p := s.Platform
 	desc.Platform = &p
 	return desc, nil
+}
+
+// createdBy begins the history entry of a layer; its note follows.
+const createdBy = "riscv-build: "
+
+// Note is that of a layer of an image that Write wrote.
+func Note(c *ocispec.Image, layer int) string {
+	if layer >= len(c.History) {
+		return ""
+	}
+	return strings.TrimPrefix(c.History[layer].CreatedBy, createdBy)
 }
 
 // Env turns a map into NAME=value entries, PATH first, the rest sorted.

@@ -15,7 +15,7 @@ func buildCommand() *cli.Command {
 		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), containerdFlags(), limitFlags(), []cli.Flag{
 			&cli.StringSliceFlag{Name: "push", Usage: "push to the registry `HOST[:PORT][/PREFIX]` (may be repeated)"},
 			&cli.StringSliceFlag{Name: "tag", Usage: "push and load under tag `T` instead of those of the recipe (may be repeated)"},
-			indexFlag(), loadFlag(),
+			indexFlag(), loadFlag(), changedFlag(),
 			&cli.StringFlag{Name: "output", Usage: "write the image as an OCI layout to `DIR|FILE.tar`"},
 			&cli.BoolFlag{Name: "offline", Usage: "download nothing"},
 			&cli.BoolFlag{Name: "no-cache", Usage: "build and test anew although nothing changed"},
@@ -38,7 +38,7 @@ func build(c *cli.Context) error {
 				requests[i].Load = store
 			}
 		}
-		results, err := buildAll(c.Context, s, requests, func(r *builder.Result) {
+		results, err := buildAll(c.Context, s.buildOne(c.Bool("changed")), requests, func(r *builder.Result) {
 			if !c.Bool("json") && r.Error == "" {
 				printResult(c.App.Writer, r)
 			}
@@ -50,17 +50,34 @@ func build(c *cli.Context) error {
 	})
 }
 
-// buildAll builds one after the other. A recipe that fails does not keep the
-// others from being built; a machine that cannot build, or a signal, does.
-func buildAll(ctx context.Context, s *session, requests []builder.Request, done func(*builder.Result)) ([]*builder.Result, error) {
-	results := []*builder.Result{}
-	var failures []error
-	for _, req := range requests {
+// buildFunc builds one image; its result is never nil.
+type buildFunc func(context.Context, builder.Request) (*builder.Result, error)
+
+// buildOne builds an image or, if only what has changed is to be built, finds
+// out that the registries hold it.
+func (s *session) buildOne(changed bool) buildFunc {
+	return func(ctx context.Context, req builder.Request) (*builder.Result, error) {
+		defer s.display.Flush()
+		if changed {
+			if r, same, err := s.builder.Unchanged(ctx, req); same || err != nil {
+				return r, err
+			}
+		}
 		r, err := s.builder.Build(ctx, req)
 		if errors.Is(err, errEngineChanged) {
 			r, err = s.builder.Build(ctx, req) // now it is known what it is
 		}
-		s.display.Flush()
+		return r, err
+	}
+}
+
+// buildAll builds one after the other. A recipe that fails does not keep the
+// others from being built; a machine that cannot build, or a signal, does.
+func buildAll(ctx context.Context, one buildFunc, requests []builder.Request, done func(*builder.Result)) ([]*builder.Result, error) {
+	results := []*builder.Result{}
+	var failures []error
+	for _, req := range requests {
+		r, err := one(ctx, req)
 		results = append(results, r)
 		done(r)
 		if err == nil {

@@ -20,7 +20,7 @@ func catalogCommand() *cli.Command {
 			},
 			{
 				Name: "show", Usage: "print what a recipe is and how its image stands to the official one", ArgsUsage: "NAME",
-				Flags: flags(stateFlags(), []cli.Flag{jsonFlag(), &cli.BoolFlag{Name: "recipe", Usage: "print the recipe file instead"}}), Action: showCatalog,
+				Flags: flags(stateFlags(), []cli.Flag{jsonFlag(), &cli.BoolFlag{Name: "toml", Usage: "print the recipe file instead"}}), Action: showCatalog,
 			},
 			{
 				Name: "export", Usage: "write the recipes, their files and their lock into a directory, to change them", ArgsUsage: "DIR [NAME...]",
@@ -110,7 +110,7 @@ func showCatalog(c *cli.Context) error {
 		return usagef("showing %d recipes: name one of %s", c.NArg(), strings.Join(recipes.Catalog(), ", "))
 	}
 	name := c.Args().First()
-	if c.Bool("recipe") {
+	if c.Bool("toml") {
 		return printRecipe(c, name)
 	}
 	list, all, err := catalogEntries(c, []string{name})

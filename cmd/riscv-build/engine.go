@@ -148,6 +148,16 @@ func (l *lazyEngine) hostElsewhere(ctx context.Context, opts remote.Options) (en
 	return e.Info(ctx)
 }
 
+// starts counts the engines that were opened.
+func (l *lazyEngine) starts() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.engine == nil {
+		return 0
+	}
+	return 1
+}
+
 // close closes the engine, and tells whether there was one.
 func (l *lazyEngine) close() (used bool, err error) {
 	l.mu.Lock()

@@ -72,6 +72,10 @@ func indexFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "index", Usage: "put the image into the multi-platform index at the tag, beside the other platforms"}
 }
 
+func changedFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "changed", Usage: "leave out what the registries of --push hold already, made from the same recipe, files, lock entries and program"}
+}
+
 func registryFlag() cli.Flag {
 	return &cli.StringFlag{Name: "registry", Usage: "ask the private registry `HOST[:PORT][/PREFIX]` (default: that of the configuration)"}
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/riscv-build/riscv-build/builder"
 )
 
 func TestK3sNames(t *testing.T) {
@@ -204,6 +206,38 @@ func TestK3sBundleRefuses(t *testing.T) {
 		}
 		if left, _ := filepath.Glob("*"); len(left) > 0 {
 			t.Errorf("%s: left %v behind", c.args, left)
+		}
+	}
+}
+
+func TestK3sBuilt(t *testing.T) {
+	list, err := parseK3sList("a list", "docker.io/rancher/mirrored-coredns-coredns:1.13.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(name, version string, tags ...string) builder.Finished {
+		return builder.Finished{Name: name, Version: version, Tags: tags}
+	}
+	for _, x := range []struct {
+		what         string
+		all          []builder.Finished
+		exact, other string
+	}{
+		{"nothing", nil, "", ""},
+		{"another image", []builder.Finished{at("pause", "1.13.1")}, "", ""},
+		{"its version", []builder.Finished{at("coredns", "1.12.0"), at("coredns", "1.13.1")}, "1.13.1", ""},
+		{"its tag", []builder.Finished{at("coredns", "1.13", "1.13.1")}, "1.13", ""},
+		{"other versions", []builder.Finished{at("coredns", "1.12.0"), at("coredns", "1.15.0")}, "", "1.15.0"},
+	} {
+		exact, other := built(x.all, list[0])
+		got := func(f *builder.Finished) string {
+			if f == nil {
+				return ""
+			}
+			return f.Version
+		}
+		if got(exact) != x.exact || got(other) != x.other {
+			t.Errorf("%s: %q, else %q; want %q, else %q", x.what, got(exact), got(other), x.exact, x.other)
 		}
 	}
 }

@@ -40,6 +40,16 @@ func wantsJSON(args []string) bool {
 // printResult is the result for people: what was built, how long each step
 // took, where it was pushed.
 func printResult(w io.Writer, r *builder.Result) {
+	if r.Base != nil {
+		printResult(w, r.Base)
+	}
+	if r.Outcome == builder.OutcomeUnchanged {
+		fmt.Fprintf(w, "%s:%s %s unchanged (%s)\n", r.Name, r.Version, r.Digest, stages(r.Stages))
+		for _, ref := range r.Tags {
+			fmt.Fprintf(w, "  %s has it\n", ref)
+		}
+		return
+	}
 	var size int64
 	for _, l := range r.Layers {
 		size += l.Size

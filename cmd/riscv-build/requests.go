@@ -48,6 +48,9 @@ func requestsFor(c *cli.Context, rs []*recipes.Recipe) ([]builder.Request, error
 	if c.Bool("index") && len(c.StringSlice("push")) == 0 {
 		return nil, usagef("reading --index: an index is at a registry: name it with --push")
 	}
+	if c.Bool("changed") && len(c.StringSlice("push")) == 0 {
+		return nil, usagef("reading --changed: what has changed is found out at a registry: name it with --push")
+	}
 	var requests []builder.Request
 	for _, r := range rs {
 		requests = append(requests, builder.Request{

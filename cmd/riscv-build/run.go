@@ -166,7 +166,7 @@ func (g *guest) enter(c *cli.Context, p *place, arg string) error {
 func (g *guest) build(c *cli.Context, recipe string) error {
 	return withRecipes(c, []string{recipe}, func(s *session, requests []builder.Request) error {
 		requests[0].Load = g
-		_, err := buildAll(c.Context, s, requests, func(*builder.Result) {})
+		_, err := buildAll(c.Context, s.buildOne(false), requests, func(*builder.Result) {})
 		return err
 	})
 }

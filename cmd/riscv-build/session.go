@@ -24,14 +24,18 @@ type session struct {
 }
 
 // openSession locks the state directory and makes a builder in it. Nothing is
-// started: an engine comes when a stage asks for one.
-func openSession(c *cli.Context) (*session, error) {
+// started: an engine comes when a stage asks for one. change, if there is one,
+// has the last word on what the builder works with.
+func openSession(c *cli.Context, change func(*session, *builder.Config) error) (*session, error) {
 	p, err := findPlace(c)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{place: p}
 	cfg, err := s.configure(c)
+	if err == nil && change != nil {
+		err = change(s, &cfg)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +100,11 @@ func (s *session) close() error {
 }
 
 // with runs f in a session.
-func with(c *cli.Context, f func(*session) error) (err error) {
-	s, err := openSession(c)
+func with(c *cli.Context, f func(*session) error) error { return withChanged(c, nil, f) }
+
+// withChanged is with, on a builder that works with something else.
+func withChanged(c *cli.Context, change func(*session, *builder.Config) error, f func(*session) error) (err error) {
+	s, err := openSession(c, change)
 	if err != nil {
 		return err
 	}

@@ -8,10 +8,21 @@ import (
 	"github.com/riscv-build/riscv-build/recipes"
 )
 
-// Package finds a package by its ID.
+// Clone returns a lock that can be changed without changing this one.
+func (f *File) Clone() *File {
+	c := *f
+	c.Releases, c.Packages, c.Sets = slices.Clone(f.Releases), slices.Clone(f.Packages), slices.Clone(f.Sets)
+	c.Recipes = slices.Clone(f.Recipes)
+	for i := range c.Recipes {
+		c.Recipes[i].Sources = slices.Clone(c.Recipes[i].Sources)
+	}
+	return &c
+}
+
+// Package finds a package by its ID. Packages are sorted by it.
 func (f *File) Package(id string) (Package, bool) {
-	i := slices.IndexFunc(f.Packages, func(p Package) bool { return p.ID == id })
-	if i < 0 {
+	i, ok := slices.BinarySearchFunc(f.Packages, id, func(p Package, id string) int { return cmp.Compare(p.ID, id) })
+	if !ok {
 		return Package{}, false
 	}
 	return f.Packages[i], true

@@ -43,7 +43,7 @@ type Package struct {
 // Set is the solution of one request: a closed set of packages.
 // Names: "toolchain/cross/amd64", "toolchain/cross/arm64", "toolchain/riscv64" (compiler of the build host),
 // "sysroot" (libc, libgcc, libstdc++ development files), "base/debian:minimal", "probe/amd64" ... (what tests connect with),
-// and per recipe "tools/NAME/HOST", "sysroot/NAME", "image/NAME". A recipe's set holds the whole closure, the base set's packages included.
+// and per recipe "tools/NAME/HOST", "sysroot/NAME", "image/NAME" and, where its base is another recipe's image, "below/NAME". A recipe's set holds the whole closure, the base set's packages included.
 type Set struct {
 	Name     string   `toml:"name"`
 	Request  []string `toml:"request"`  // package names that were asked for, sorted
