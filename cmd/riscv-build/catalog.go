@@ -30,6 +30,9 @@ func catalogCommand() *cli.Command {
 				Action: exportCatalog,
 			},
 		},
+		Action: func(c *cli.Context) error {
+			return usagef("running catalog %q: there is no such verb: use `catalog ls`, `catalog show NAME` or `catalog export DIR`", c.Args().First())
+		},
 	}
 }
 
