@@ -65,7 +65,12 @@ func (b *Builder) packageLayers(ctx context.Context, p *plan, g *graphs, art *im
 	if r.Image.Base == "scratch" {
 		return b.scratchLayers(ctx, own, spec, libraryRequest{p: p, g: g, art: art})
 	}
-	if own, err = b.withLibraries(ctx, own, libraryRequest{p: p, g: g, art: art}); err != nil {
+	needs, err := b.needs(ctx, libraryRequest{p: p, g: g, art: art})
+	if err != nil {
+		return nil, err
+	}
+	b.cfg.Display.Verbose("%s: the artifacts need the libraries of %v", r.Name, needs.Packages)
+	if own, err = p.withLibraries(own, needs.Packages); err != nil {
 		return nil, err
 	}
 	base, err := p.packages("base/" + r.Image.Base + suffix(r))
@@ -120,11 +125,11 @@ func (b *Builder) scratchLayers(ctx context.Context, own []lock.Package, spec ro
 		}
 		out = append(out, l.Layer)
 	}
-	libs, err := b.libraryFiles(ctx, req)
-	if err != nil || libs == nil {
+	needs, err := b.needs(ctx, req)
+	if err != nil || needs.Files == nil {
 		return out, err
 	}
-	return append(out, *libs), nil
+	return append(out, *needs.Files), nil
 }
 
 // filesLayer holds what the recipe says itself; nil where that is nothing.

@@ -81,6 +81,8 @@ type Builder struct {
 	parsed parsedLock
 	// standing are the locks that Unchanged compares with.
 	standing standingLocks
+	// kept is what recipes used of the cache, for ExportCache.
+	kept keptUses
 	// layers and blobs being made right now, by key.
 	layers singleflight.Group
 	// snapshots remembers hosts that do not answer, so that many packages do
@@ -98,7 +100,7 @@ func New(cfg Config) (*Builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Builder{cfg: cfg, store: store, cache: cache{filepath.Join(cfg.StateDir, "cache")}, snapshots: debian.NewHTTPDownloader()}, nil
+	return &Builder{cfg: cfg, store: store, cache: cache{dir: filepath.Join(cfg.StateDir, "cache")}, snapshots: debian.NewHTTPDownloader()}, nil
 }
 
 // Store is the content store of the state directory.
@@ -120,6 +122,7 @@ func (b *Builder) build(ctx context.Context, req Request, r *Result) error {
 	if err != nil {
 		return err
 	}
+	defer func() { b.kept.put(req.Recipe.Name, p) }()
 	p, err = stage(r, "fetch", func() (*plan, error) { return b.fetch(ctx, p, r) })
 	if err != nil {
 		return err

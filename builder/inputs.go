@@ -18,7 +18,7 @@ const InputsAnnotation = "io.riscv-build.inputs"
 
 // inputs is the input digest of the plan's image.
 func (b *Builder) inputs(p *plan) string {
-	return inputDigest(p.req.Recipe, p.lock.Index(), b.cfg.Version)
+	return inputDigest(p.req.Recipe, p.index, b.cfg.Version)
 }
 
 // inputDigest tells by recipe, lock and program alone whether an image would
