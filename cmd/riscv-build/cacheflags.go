@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -113,9 +114,13 @@ func (s *session) withCaches(c *cli.Context, requests []builder.Request, build f
 
 func (s *session) exportCaches(ctx context.Context, to []builder.CacheStore, places []cachePlace, requests []builder.Request) error {
 	var names []string
-	for _, r := range requests {
-		names = append(names, r.Recipe.Name)
+	for _, req := range requests {
+		for r := req.Recipe; r != nil; r = r.Base() {
+			names = append(names, r.Name)
+		}
 	}
+	slices.Sort(names)
+	names = slices.Compact(names)
 	for i, store := range to {
 		if err := s.builder.ExportCache(ctx, store, names, places[i].all); err != nil {
 			return err
