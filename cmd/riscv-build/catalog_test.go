@@ -27,10 +27,10 @@ func TestCatalogLsAndShow(t *testing.T) {
 			t.Errorf("catalog show: exit %d, no %q\n%s", code, want, out)
 		}
 	}
-	if code, out, _ = do(t, "catalog", "show", "pause", "--recipe"); code != exitOK || !strings.Contains(out, `name    = "pause"`) {
-		t.Errorf("catalog show --recipe: exit %d\n%s", code, out)
+	if code, out, _ = do(t, "catalog", "show", "pause", "--toml"); code != exitOK || !strings.Contains(out, `name    = "pause"`) {
+		t.Errorf("catalog show --toml: exit %d\n%s", code, out)
 	}
-	if code, _, errs := do(t, "catalog", "show", "ngnix"); code != exitUsage || !strings.Contains(errs, `did you mean "nginx"?`) {
+	if code, _, errs := do(t, "catalog", "show", "nginxx"); code != exitUsage || !strings.Contains(errs, `did you mean "nginx"?`) {
 		t.Errorf("catalog show of a name with a slip: exit %d\n%s", code, errs)
 	}
 }
