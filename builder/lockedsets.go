@@ -16,6 +16,9 @@ func LockedSets(r *recipes.Recipe) []string {
 	for _, w := range wants(r) {
 		names = append(names, w.set)
 	}
+	if r.Base() != nil {
+		names = append(names, baseSet(r))
+	}
 	return names
 }
 
