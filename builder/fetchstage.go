@@ -96,7 +96,7 @@ func (p *plan) neededBlobs(ctx context.Context, b *Builder) []fetch.Blob {
 			}
 		}
 	}
-	return append(b.packageBlobs(p, need), b.sourceBlobs(p)...)
+	return append(b.packageBlobs(p, need), b.sourceBlobs(p, b.goStands(ctx, p))...)
 }
 
 // allBlobs is everything, layers or not.
@@ -113,7 +113,7 @@ func (p *plan) allBlobs(b *Builder) ([]fetch.Blob, error) {
 			}
 		}
 	}
-	return append(b.packageBlobs(p, need), b.sourceBlobs(p)...), nil
+	return append(b.packageBlobs(p, need), b.sourceBlobs(p, nil)...), nil
 }
 
 // stackPlan names the sets of one root filesystem.
@@ -130,7 +130,7 @@ func (p *plan) stacks() []stackPlan {
 	if r.Build.Template != "" {
 		shared, own := toolchainSets(r, p.mode, p.host.Architecture)
 		out = append(out, stackPlan{shared, own, rootfs.Spec{Purpose: rootfs.Toolchain}})
-		if p.mode == graph.Cross {
+		if p.mode == graph.Cross && !isGo(r) {
 			out = append(out, stackPlan{"sysroot" + suffix(r), "sysroot/" + r.Name, rootfs.Spec{Purpose: rootfs.Sysroot}})
 		}
 	}
@@ -156,11 +156,15 @@ func (b *Builder) packageBlobs(p *plan, need map[string]lock.Package) []fetch.Bl
 	return out
 }
 
-func (b *Builder) sourceBlobs(p *plan) []fetch.Blob {
+// sourceBlobs are the files of the sources, but of those whose layers stand.
+func (b *Builder) sourceBlobs(p *plan, stand map[string]bool) []fetch.Blob {
 	rec, _ := p.lock.Recipe(p.req.Recipe.Name)
 	var out []fetch.Blob
 	for _, s := range rec.Sources {
 		for _, f := range s.Files {
+			if stand[s.Name] || s.Name == goToolchainSource && !p.runs(f) {
+				continue
+			}
 			out = append(out, b.sourceBlob(p.req.Recipe, f))
 		}
 	}

@@ -28,6 +28,9 @@ func (b *Builder) graph(ctx context.Context, p *plan) (*graphs, error) {
 	if r.Build.Template == "" {
 		return &graphs{}, nil
 	}
+	if isGo(r) {
+		return b.goGraph(ctx, p)
+	}
 	in := graph.Input{Recipe: r.Name, Mode: p.mode, Host: p.host, Dir: r.Build.Dir, Env: r.Build.Env, Date: p.date}
 	g := &graphs{}
 	shared, own := toolchainSets(r, p.mode, p.host.Architecture)
@@ -133,7 +136,7 @@ func steps(p *plan) ([]graph.Step, error) {
 	for _, s := range rendered {
 		out = append(out, graph.Step{Name: s.Name, Script: s.Script})
 	}
-	if n := len(out); n > 0 && (r.Build.Strip == nil || *r.Build.Strip) {
+	if n := len(out); n > 0 && !isGo(r) && (r.Build.Strip == nil || *r.Build.Strip) {
 		out[n-1].Script += stripStep
 	}
 	return out, nil

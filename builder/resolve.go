@@ -50,6 +50,11 @@ func (b *Builder) resolve(ctx context.Context, req Request, old *lock.File) (*lo
 		}
 		rec.Sources = append(rec.Sources, src)
 	}
+	if isGo(r) {
+		if err := b.lockGo(ctx, req, &rec); err != nil {
+			return nil, fmt.Errorf("locking the Go modules of recipe %q: %w", r.Name, err)
+		}
+	}
 	old.PutRecipe(rec)
 	old.Prune()
 	return old, nil
@@ -138,6 +143,9 @@ func (b *Builder) lockSource(ctx context.Context, req Request, name string) (loc
 	if src.Dir != "" {
 		return out, nil
 	}
+	if src.Go != "" {
+		return b.lockModule(ctx, req, name)
+	}
 	first := lock.Blob{URL: src.DSC, SHA256: src.SHA256}
 	if src.URL != "" {
 		first.URL, first.Mirrors = src.URL, src.Mirrors
@@ -206,11 +214,11 @@ func (b *Builder) lockBlob(ctx context.Context, req Request, f *lock.Blob) ([]by
 // sourceBlob gives a source file with all addresses it may be had from.
 func (b *Builder) sourceBlob(r *recipes.Recipe, f lock.Blob) fetch.Blob {
 	m := b.mirrors(r)
-	blob := fetch.Blob{Name: path.Base(f.URL), Digest: digest.NewDigestFromEncoded(digest.SHA256, f.SHA256), Size: f.Size}
+	blob := fetch.Blob{Name: blobName(f.URL), Digest: digest.NewDigestFromEncoded(digest.SHA256, f.SHA256), Size: f.Size}
 	for _, u := range append([]string{f.URL}, f.Mirrors...) {
 		pool, ok := cutScheme(u)
 		if !ok {
-			blob.URLs = append(blob.URLs, u)
+			blob.URLs = append(blob.URLs, b.cfg.Modules.Resolve(u)...)
 			continue
 		}
 		blob.URLs = append(blob.URLs, m.Resolve(u)...)
