@@ -17,6 +17,7 @@ import (
 	"github.com/riscv-build/riscv-build/builder/debian"
 	"github.com/riscv-build/riscv-build/builder/engine"
 	"github.com/riscv-build/riscv-build/builder/fetch"
+	"github.com/riscv-build/riscv-build/builder/gomod"
 	"github.com/riscv-build/riscv-build/pusher"
 	"github.com/riscv-build/riscv-build/pusher/imagestore"
 	"github.com/riscv-build/riscv-build/recipes"
@@ -26,6 +27,7 @@ import (
 type Config struct {
 	StateDir string         // the caller holds its lock
 	Mirrors  debian.Mirrors // of the archive and the security archive
+	Modules  gomod.Proxies  // of Go modules
 	Keyring  string         // path of an archive keyring that replaces the built-in one; empty: built-in
 	Fetch    fetch.Options  // parallel downloads, progress, HTTP client
 	Pusher   *pusher.Pusher // how to reach registries

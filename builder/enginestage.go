@@ -34,7 +34,7 @@ type imageEntry struct {
 	Engine string             `json:"engine"`
 	// Packages are the IDs of all that are in the image; nil in an entry of an older version.
 	Packages []string `json:"packages"`
-	Uses   []string           `json:"uses,omitempty"` // entries that it was made of
+	Uses     []string `json:"uses,omitempty"` // entries that it was made of
 }
 
 // engine solves the graph, where it was not solved before, and assembles the image.

@@ -23,7 +23,7 @@ func (b *Builder) fetch(ctx context.Context, p *plan, r *Result) (*plan, error) 
 	if err := b.recall(ctx, p); err != nil {
 		return nil, err
 	}
-	stats, err := b.download(ctx, p, p.neededBlobs(b))
+	stats, err := b.download(ctx, p, p.neededBlobs(ctx, b))
 	r.DownloadedBytes += stats.Downloaded
 	var gone *fetch.GoneError
 	if err == nil || !errors.As(err, &gone) {
@@ -39,7 +39,7 @@ func (b *Builder) fetch(ctx context.Context, p *plan, r *Result) (*plan, error) 
 	if err := b.recall(ctx, again); err != nil {
 		return nil, err
 	}
-	stats, err = b.download(ctx, again, again.neededBlobs(b))
+	stats, err = b.download(ctx, again, again.neededBlobs(ctx, b))
 	r.DownloadedBytes += stats.Downloaded
 	return again, err
 }
@@ -101,7 +101,7 @@ func (b *Builder) download(ctx context.Context, p *plan, blobs []fetch.Blob) (fe
 
 // neededBlobs leaves out the packages of layers that stand already, and all that
 // what is known makes superfluous.
-func (p *plan) neededBlobs(b *Builder) []fetch.Blob {
+func (p *plan) neededBlobs(ctx context.Context, b *Builder) []fetch.Blob {
 	need := map[string]lock.Package{}
 	for _, st := range p.stacks() {
 		if p.superfluous(st) {
@@ -133,7 +133,7 @@ func (p *plan) neededBlobs(b *Builder) []fetch.Blob {
 	if p.known.image || p.known.artifacts {
 		return blobs
 	}
-	return append(blobs, b.sourceBlobs(p)...)
+	return append(blobs, b.sourceBlobs(p, b.goStands(ctx, p))...)
 }
 
 // superfluous tells of a root filesystem that the build will not look at.
@@ -161,7 +161,7 @@ func (p *plan) allBlobs(b *Builder) ([]fetch.Blob, error) {
 			}
 		}
 	}
-	return append(b.packageBlobs(p, need), b.sourceBlobs(p)...), nil
+	return append(b.packageBlobs(p, need), b.sourceBlobs(p, nil)...), nil
 }
 
 // stackPlan names the sets of one root filesystem.
@@ -182,7 +182,7 @@ func (p *plan) stacks() []stackPlan {
 	if r.Build.Template != "" {
 		shared, own := toolchainSets(r, p.mode, p.host.Architecture)
 		out = append(out, stackPlan{shared: shared, own: own, spec: rootfs.Spec{Purpose: rootfs.Toolchain}})
-		if p.mode == graph.Cross {
+		if p.mode == graph.Cross && !isGo(r) {
 			out = append(out, stackPlan{shared: "sysroot" + suffix(r), own: "sysroot/" + r.Name, spec: rootfs.Spec{Purpose: rootfs.Sysroot}})
 		}
 	}
@@ -208,11 +208,15 @@ func (b *Builder) packageBlobs(p *plan, need map[string]lock.Package) []fetch.Bl
 	return out
 }
 
-func (b *Builder) sourceBlobs(p *plan) []fetch.Blob {
+// sourceBlobs are the files of the sources, but of those whose layers stand.
+func (b *Builder) sourceBlobs(p *plan, stand map[string]bool) []fetch.Blob {
 	rec, _ := p.lock.Recipe(p.req.Recipe.Name)
 	var out []fetch.Blob
 	for _, s := range rec.Sources {
 		for _, f := range s.Files {
+			if stand[s.Name] || s.Name == goToolchainSource && !p.runs(f) {
+				continue
+			}
 			out = append(out, b.sourceBlob(p.req.Recipe, f))
 		}
 	}

@@ -52,8 +52,11 @@ func graphInput(p *plan) (graph.Input, error) {
 func (b *Builder) makeGraph(ctx context.Context, p *plan) (*made, error) {
 	r := p.req.Recipe
 	// What was thought not to be needed was not fetched.
-	if _, err := b.download(ctx, p, b.sourceBlobs(p)); err != nil {
+	if _, err := b.download(ctx, p, b.sourceBlobs(p, b.goStands(ctx, p))); err != nil {
 		return nil, err
+	}
+	if isGo(r) {
+		return b.goGraph(ctx, p)
 	}
 	g := &made{}
 	shared, own := toolchainSets(r, p.mode, p.host.Architecture)
@@ -159,7 +162,7 @@ func steps(p *plan) ([]graph.Step, error) {
 	for _, s := range rendered {
 		out = append(out, graph.Step{Name: s.Name, Script: s.Script})
 	}
-	if n := len(out); n > 0 && (r.Build.Strip == nil || *r.Build.Strip) {
+	if n := len(out); n > 0 && !isGo(r) && (r.Build.Strip == nil || *r.Build.Strip) {
 		out[n-1].Script += stripStep
 	}
 	return out, nil

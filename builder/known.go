@@ -51,6 +51,10 @@ func (b *Builder) recall(ctx context.Context, p *plan) error {
 	if !b.cache.get(p.known.build, &art) || !b.reachable(art.Layer.Desc.Digest) {
 		return nil
 	}
+	if isGo(p.req.Recipe) {
+		p.known.artifacts = true // static programs, which need no libraries
+		return nil
+	}
 	k, err := b.needsKey(p, art.Layer)
 	if err != nil {
 		return nil //nolint:nilerr // the stage that uses the set says what is wrong with it
@@ -87,22 +91,13 @@ func (b *Builder) buildKey(ctx context.Context, p *plan) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	glue, err := b.glueLayer(ctx, p.mode)
+	if isGo(r) {
+		in.Go, in.Toolchain, err = p.goRootKeys()
+	} else {
+		err = b.compilerInput(ctx, p, &in)
+	}
 	if err != nil {
 		return "", err
-	}
-	_, own := toolchainSets(r, p.mode, p.host.Architecture)
-	tools, err := rootKey(p, own, rootfs.Toolchain)
-	if err != nil {
-		return "", err
-	}
-	in.Toolchain = digest.FromString(tools + glue.DiffID.String())
-	if p.mode == graph.Cross {
-		sysroot, err := rootKey(p, "sysroot/"+r.Name, rootfs.Sysroot)
-		if err != nil {
-			return "", err
-		}
-		in.Sysroot = digest.FromString(sysroot)
 	}
 	if len(r.Source) > 0 || len(r.Build.Patches) > 0 {
 		if in.Sources, err = sourceKey(p); err != nil {
@@ -114,6 +109,26 @@ func (b *Builder) buildKey(ctx context.Context, p *plan) (string, error) {
 		return "", err
 	}
 	return key("build", append(artifactParts(p), b.cfg.Version, digest.FromBytes(def).String())...), nil
+}
+
+// compilerInput names what compiles, and the sysroot, by what they are made of.
+func (b *Builder) compilerInput(ctx context.Context, p *plan, in *graph.Input) error {
+	glue, err := b.glueLayer(ctx, p.mode)
+	if err != nil {
+		return err
+	}
+	_, own := toolchainSets(p.req.Recipe, p.mode, p.host.Architecture)
+	tools, err := rootKey(p, own, rootfs.Toolchain)
+	if err != nil {
+		return err
+	}
+	in.Toolchain = digest.FromString(tools + glue.DiffID.String())
+	if p.mode != graph.Cross {
+		return nil
+	}
+	sysroot, err := rootKey(p, "sysroot/"+p.req.Recipe.Name, rootfs.Sysroot)
+	in.Sysroot = digest.FromString(sysroot)
+	return err
 }
 
 // artifactParts decide what of an install tree becomes which layer.

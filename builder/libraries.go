@@ -36,8 +36,8 @@ type library struct {
 // libraries, need not be there the next time.
 func (b *Builder) needs(ctx context.Context, req libraryRequest) (needsEntry, error) {
 	var e needsEntry
-	if req.art == nil {
-		return e, nil
+	if req.art == nil || isGo(req.p.req.Recipe) {
+		return e, nil // there are no programs, or static ones
 	}
 	k, err := b.needsKey(req.p, *req.art)
 	if err != nil {

@@ -43,13 +43,22 @@ func (b *Builder) host(ctx context.Context) (engine.Info, error) {
 // newPlan decides the mode and the date.
 func newPlan(req Request, l *lock.File, where engine.Info) (*plan, string, error) {
 	arch := where.Platform.Architecture
-	mode, why, err := chooseMode(req.Mode, req.Recipe.Build.Mode, arch)
+	flag := req.Mode
+	if isGo(req.Recipe) && flag == string(graph.Emulate) {
+		flag = "auto" // a Go tool chain gives the same bytes wherever it runs
+	}
+	mode, why, err := chooseMode(flag, req.Recipe.Build.Mode, arch)
 	if err != nil {
 		return nil, "", fmt.Errorf("choosing the mode of recipe %q: %w", req.Recipe.Name, err)
 	}
 	p := &plan{req: req, lock: l, mode: mode, where: where, host: ocispec.Platform{OS: "linux", Architecture: arch}, used: &uses{}, index: l.Index()}
 	if mode != graph.Cross {
 		p.host.Architecture = "riscv64"
+	}
+	if isGo(req.Recipe) {
+		if _, err := p.goToolchain(); err != nil {
+			return nil, "", err
+		}
 	}
 	p.date = imageDate(req.Recipe, l)
 	p.notes = lockNotes(l)

@@ -92,6 +92,11 @@ func (b *Builder) lockSources(ctx context.Context, req Request, l *lock.File) er
 		}
 		rec.Sources = append(rec.Sources, src)
 	}
+	if isGo(r) {
+		if err := b.lockGo(ctx, req, &rec); err != nil {
+			return fmt.Errorf("locking the Go modules of recipe %q: %w", r.Name, err)
+		}
+	}
 	l.PutRecipe(rec)
 	return nil
 }
@@ -200,6 +205,9 @@ func (b *Builder) lockSource(ctx context.Context, req Request, name string) (loc
 	if src.Dir != "" {
 		return out, nil
 	}
+	if src.Go != "" {
+		return b.lockModule(ctx, req, name)
+	}
 	first := lock.Blob{URL: src.DSC, SHA256: src.SHA256}
 	if src.URL != "" {
 		first.URL, first.Mirrors = src.URL, src.Mirrors
@@ -268,11 +276,11 @@ func (b *Builder) lockBlob(ctx context.Context, req Request, f *lock.Blob) ([]by
 // sourceBlob gives a source file with all addresses it may be had from.
 func (b *Builder) sourceBlob(r *recipes.Recipe, f lock.Blob) fetch.Blob {
 	m := b.mirrors(r)
-	blob := fetch.Blob{Name: path.Base(f.URL), Digest: digest.NewDigestFromEncoded(digest.SHA256, f.SHA256), Size: f.Size}
+	blob := fetch.Blob{Name: blobName(f.URL), Digest: digest.NewDigestFromEncoded(digest.SHA256, f.SHA256), Size: f.Size}
 	for _, u := range append([]string{f.URL}, f.Mirrors...) {
 		pool, ok := cutScheme(u)
 		if !ok {
-			blob.URLs = append(blob.URLs, u)
+			blob.URLs = append(blob.URLs, b.cfg.Modules.Resolve(u)...)
 			continue
 		}
 		blob.URLs = append(blob.URLs, m.Resolve(u)...)

@@ -28,12 +28,20 @@ func (b *Builder) sourceImage(ctx context.Context, p *plan) (manifest digest.Dig
 	t := image.NewTree()
 	defer t.Close()
 	var files []graph.SourceFiles
+	var trees []image.Layer
 	for _, name := range sourceNames(r) {
 		sf, err := b.addSource(ctx, t, p, name)
 		if err != nil {
 			return "", "", fmt.Errorf("adding source %q of recipe %q: %w", name, r.Name, err)
 		}
 		files = append(files, sf)
+		if r.Source[name].Go != "" {
+			tree, err := b.moduleTree(ctx, p, name)
+			if err != nil {
+				return "", "", fmt.Errorf("adding source %q of recipe %q: %w", name, r.Name, err)
+			}
+			trees = append(trees, tree)
+		}
 	}
 	var patches []string
 	for i, from := range r.Build.Patches {
@@ -49,7 +57,7 @@ func (b *Builder) sourceImage(ctx context.Context, p *plan) (manifest digest.Dig
 	if err != nil {
 		return "", "", err
 	}
-	manifest, err = b.rootImage(ctx, p.host.Architecture, []image.Layer{layer})
+	manifest, err = b.rootImage(ctx, p.host.Architecture, append([]image.Layer{layer}, trees...))
 	return manifest, graph.UnpackScript(files, patches), err
 }
 
@@ -58,6 +66,9 @@ func (b *Builder) addSource(ctx context.Context, t *image.Tree, p *plan, name st
 	sf := graph.SourceFiles{Name: name, Into: src.Into}
 	if src.Dir != "" {
 		return sf, addDir(t, p.req.Recipe.Dir, src.Dir, name+"/tree")
+	}
+	if src.Go != "" {
+		return sf, nil // its tree is a layer of its own
 	}
 	for _, f := range p.sourceFiles(name) {
 		base := path.Base(f.URL)

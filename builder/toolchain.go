@@ -47,7 +47,10 @@ func wants(r *recipes.Recipe) []want {
 	for _, h := range hosts {
 		out = append(out, want{set: "probe/" + h + at, arch: h, packages: probePackages, alone: true})
 	}
-	if r.Build.Template != "" {
+	switch {
+	case isGo(r):
+		out = append(out, goWants(r)...)
+	case r.Build.Template != "":
 		out = append(out, buildWants(r, at)...)
 	}
 	img := want{set: "image/" + r.Name, arch: "riscv64", packages: r.Image.Packages, essential: true}
@@ -100,6 +103,9 @@ func suffix(r *recipes.Recipe) string {
 
 // toolchainSets names the shared set and the recipe's own of what compiles.
 func toolchainSets(r *recipes.Recipe, m graph.Mode, host string) (shared, own string) {
+	if isGo(r) {
+		return goSets(r, host)
+	}
 	if m == graph.Cross {
 		return "toolchain/cross/" + host + suffix(r), "tools/" + r.Name + "/" + host
 	}

@@ -50,14 +50,14 @@ func (c *checker) checkSources() {
 // checkSource applies the rules of one source kind: exactly one of dsc, url and dir.
 func (c *checker) checkSource(key, name string, src Source) {
 	kinds := 0
-	for _, value := range []string{src.DSC, src.URL, src.Dir} {
+	for _, value := range []string{src.DSC, src.URL, src.Go, src.Dir} {
 		if value != "" {
 			kinds++
 		}
 	}
 	if kinds != 1 {
-		c.bad(key, fmt.Sprintf("source %q names %s of dsc, url and dir", name, []string{"none", "", "two", "all"}[kinds]),
-			"give exactly one: dsc for a Debian source package, url for a tarball, dir for a directory beside the recipe")
+		c.bad(key, fmt.Sprintf("source %q names %s of dsc, url, go and dir", name, []string{"none", "", "two", "three", "all"}[kinds]),
+			"give exactly one: dsc for a Debian source package, url for a tarball, go for a Go module, dir for a directory beside the recipe")
 		return
 	}
 	switch {
@@ -66,6 +66,8 @@ func (c *checker) checkSource(key, name string, src Source) {
 		if src.SHA256 != "" {
 			c.bad(key+".sha256", fmt.Sprintf("source %q is a directory and has a sha256", name), "remove sha256: what lies in the directory is built as it is")
 		}
+	case src.Go != "":
+		c.checkModule(key, name, src)
 	case src.DSC != "":
 		if p, ok := poolPath(src.DSC); !ok || !strings.HasSuffix(p, ".dsc") {
 			c.bad(key+".dsc", fmt.Sprintf("dsc %q names no source package of the archive", src.DSC),
@@ -80,7 +82,10 @@ func (c *checker) checkSource(key, name string, src Source) {
 	for i, mirror := range src.Mirrors {
 		c.checkURL(IndexPath(key+".mirrors", i), mirror)
 	}
-	if src.Dir == "" {
+	if src.Sum != "" && src.Go == "" {
+		c.bad(key+".sum", fmt.Sprintf("source %q has a sum but is no Go module", name), "remove sum; sha256 is for the bytes of a dsc or url")
+	}
+	if src.Dir == "" && src.Go == "" {
 		c.checkSHA256(key+".sha256", name, src.SHA256)
 	}
 	if src.Latest != nil {
@@ -114,6 +119,7 @@ func (c *checker) checkBuild() {
 		c.oneOf("build.template", b.Template, Templates)
 		c.checkSteps()
 	}
+	c.checkGo()
 	c.relative("build.dir", b.Dir)
 	c.packages("build.packages", b.Packages)
 	c.packages("build.tools", b.Tools)
@@ -139,7 +145,7 @@ func (c *checker) checkNoBuild() {
 	for _, name := range c.r.sourceNames() {
 		c.bad(JoinPath("source", name), fmt.Sprintf("source %q is not built", name), do+strings.Join(Templates, ", "))
 	}
-	for _, key := range []string{"artifacts", "configure", "make", "targets", "install", "patches", "steps", "packages", "tools"} {
+	for _, key := range []string{"artifacts", "configure", "make", "targets", "install", "patches", "steps", "packages", "tools", "go"} {
 		if key = "build." + key; c.r.given(key) {
 			c.bad(key, key+" is given, but nothing is built", do+strings.Join(Templates, ", "))
 		}

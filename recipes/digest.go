@@ -48,7 +48,8 @@ func (r *Recipe) InputDigest(version string) string {
 // archive, its packages and its sources. A lock that was made for another
 // digest is stale. The order of packages does not count, nor does what only
 // says how bytes are reached that the lock pins anyway (debian.mirrors,
-// debian.allow_expired), nor what lies in a source directory.
+// debian.allow_expired), nor what lies in a source directory but go.mod and
+// go.sum of a Go module.
 func (r *Recipe) LockInputs() string {
 	sum := sha256.New()
 	sets := [][]string{r.Debian.Suites, r.Debian.Components, r.Build.Packages, r.Build.Tools, r.Image.Packages}
@@ -56,6 +57,7 @@ func (r *Recipe) LockInputs() string {
 		sets[i] = append([]string{}, set...)
 		slices.Sort(sets[i])
 	}
+	goFiles := r.goFiles()
 	sources := map[string]Source{}
 	for name, src := range r.Source {
 		if src.Dir == "" {
@@ -64,12 +66,19 @@ func (r *Recipe) LockInputs() string {
 			sources[name] = src
 		}
 	}
-	writeJSON(sum, map[string]any{
+	inputs := map[string]any{
 		"sets":     sets,
 		"sources":  sources,
 		"template": r.Build.Template,
 		"base":     r.Image.Base,
-	})
+	}
+	if r.Build.Template == goTemplate {
+		inputs["go"] = []string{r.Build.Go, r.Build.Dir}
+	}
+	writeJSON(sum, inputs)
+	for _, name := range goFiles {
+		r.digestFile(sum, name)
+	}
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Variables are the names that "{name}" may hold in the keys url, mirrors, dsc,
+// Variables are the names that "{name}" may hold in the keys url, mirrors, dsc, go,
 // build.configure, build.env, image.env and push.tags.
 var Variables = []string{"name", "version", "major", "minor", "patch"}
 
@@ -96,6 +96,7 @@ func (c *checker) expandVariables() {
 		key, src := JoinPath("source", name), r.Source[name]
 		one(key+".url", &src.URL)
 		one(key+".dsc", &src.DSC)
+		one(key+".go", &src.Go)
 		list(key+".mirrors", src.Mirrors)
 		r.Source[name] = src
 	}

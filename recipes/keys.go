@@ -24,7 +24,7 @@ func Keys() []Key {
 var headKeys = []Key{
 	{Path: "schema", Text: "Version of the recipe format.", Example: `1`, Enum: []string{"1"}, Needed: true},
 	{Path: "name", Text: "Name of the image: small letters and digits, with `.`, `_` or `-` between them.", Example: `"nginx"`, Needed: true},
-	{Path: "version", Text: "Version of the software. `{version}`, `{major}`, `{minor}` and `{patch}` stand for it and its numbers in url, mirrors, dsc, configure, env and tags.", Example: `"1.26.3"`, Needed: true},
+	{Path: "version", Text: "Version of the software. `{version}`, `{major}`, `{minor}` and `{patch}` stand for it and its numbers in url, mirrors, dsc, go, configure, env and tags.", Example: `"1.26.3"`, Needed: true},
 	{Path: "summary", Text: "What the software is, in one line. Becomes the image's description.", Example: `"HTTP server and reverse proxy"`},
 	{Path: "license", Text: "SPDX expression of the software's licence.", Example: `"BSD-2-Clause"`},
 	{Path: "home", Text: "Web address of the software.", Example: `"https://nginx.org"`},
@@ -36,11 +36,13 @@ var headKeys = []Key{
 }
 
 var sourceKeys = []Key{
-	{Path: "source", Text: "Source trees, by name. Each has exactly one of `dsc`, `url` and `dir`."},
+	{Path: "source", Text: "Source trees, by name. Each has exactly one of `dsc`, `url`, `go` and `dir`."},
 	{Path: "source.NAME.dsc", Text: "A Debian source package with its patch series: the address of its `.dsc` in the archive.", Example: `"debian:pool/main/n/nginx/nginx_1.26.3-3.dsc"`},
 	{Path: "source.NAME.url", Text: "A tarball: `https://`, `http://` or `debian:pool/...`.", Example: `"https://nginx.org/download/nginx-{version}.tar.gz"`},
 	{Path: "source.NAME.mirrors", Text: "Other places of the same bytes as `url`.", Example: `["debian:pool/main/n/nginx/nginx_{version}.orig.tar.gz"]`},
 	{Path: "source.NAME.sha256", Text: "SHA-256 of the `.dsc` or the tarball, 64 hexadecimal digits. Needed with `dsc` and `url`."},
+	{Path: "source.NAME.go", Text: "A Go module and its version, from a module proxy. Its go.sum and the checksum database vouch for it and all that it needs.", Example: `"github.com/coredns/coredns@v{version}"`},
+	{Path: "source.NAME.sum", Text: "Checksum of the module, as a line of go.sum would have it. The checksum database is not asked then.", Example: `"h1:/Bv2YIqqSR00HiO49FT93hovy6r9IlrzwUDsJjCN5qg="`},
 	{Path: "source.NAME.dir", Text: "A directory beside the recipe.", Example: `"src"`},
 	{Path: "source.NAME.into", Text: "Where the tree is put, below the source directory. The top directory of an archive is left out.", Default: `"."`},
 	{Path: "source.NAME.latest", Text: "How `riscv-build outdated` finds out whether there is a newer release than `url`. Source packages of the archive need none."},
@@ -55,10 +57,11 @@ var buildKeys = []Key{
 	{Path: "build.packages", Text: "riscv64 development packages that the source is compiled against.", Example: `["libssl-dev", "zlib1g-dev"]`},
 	{Path: "build.tools", Text: "Packages of the build host that steps call. Compiler and template bring theirs.", Example: `["perl"]`},
 	{Path: "build.dir", Text: "Directory of the source tree that the steps run in.", Default: `"."`},
+	{Path: "build.go", Text: "Version of the Go tool chain, for template `go`. Without the key the lock has the newest that riscv-build knows.", Example: `"1.26.8"`},
 	{Path: "build.configure", Text: "Arguments of the configure step. `$NAME` stands for a variable of the build, `$$` for a dollar sign. A step of your own finds them in `\"$@\"`.", Example: `["--with-http_ssl_module"]`},
-	{Path: "build.make", Text: "Arguments of every make call, with variables as in `configure`.", Example: `["CC=$CC", "V=1"]`},
-	{Path: "build.targets", Text: "Make targets of the compile step.", Example: `["all"]`},
-	{Path: "build.install", Text: "Arguments of the make call that installs.", Default: `["DESTDIR=$DESTDIR", "install"]`},
+	{Path: "build.make", Text: "Arguments of every make call, or of go build, with variables as in `configure`.", Example: `["CC=$CC", "V=1"]`},
+	{Path: "build.targets", Text: "Make targets of the compile step. For template `go`: the packages to build, by default `.`; each becomes a program named after the last element of its path.", Example: `["all"]`},
+	{Path: "build.install", Text: "Arguments of the make call that installs. For template `go`: the directory of the image that programs are put in, by default `/usr/bin`.", Default: `["DESTDIR=$DESTDIR", "install"]`},
 	{Path: "build.env", Text: "Environment variables of all steps.", Example: `{ CFLAGS = "-O2 -g" }`},
 	{Path: "build.patches", Text: "Patches beside the recipe, applied in this order with one leading path component removed.", Example: `["no-foo.patch"]`},
 	{Path: "build.steps", Text: "Replaces steps of the template by shell text, run by `/bin/sh -e` in `build.dir`."},
@@ -67,7 +70,7 @@ var buildKeys = []Key{
 	{Path: "build.steps.compile", Text: "Replaces compiling. `\"$@\"` holds `build.make` and `build.targets`."},
 	{Path: "build.steps.install", Text: "Replaces installing, which must write below `$DESTDIR`. `\"$@\"` holds `build.make` and `build.install`."},
 	{Path: "build.artifacts", Text: "Absolute paths, taken below `$DESTDIR`, that go into the image; a directory goes with everything in it. Without the key everything below `$DESTDIR` does.", Example: `["/usr/sbin/nginx", "/etc/nginx"]`},
-	{Path: "build.strip", Text: "Remove debugging symbols from ELF files.", Default: `true`},
+	{Path: "build.strip", Text: "Remove debugging symbols from ELF files. For template `go`: link without them.", Default: `true`},
 }
 
 var imageKeys = []Key{

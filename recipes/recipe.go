@@ -50,15 +50,17 @@ type Debian struct {
 	AllowExpired bool     `toml:"allow_expired"`
 }
 
-// Source is one source tree: exactly one of DSC, URL and Dir is set.
+// Source is one source tree: exactly one of DSC, URL, Go and Dir is set.
 type Source struct {
 	DSC     string   `toml:"dsc"` // debian:pool/... of a source package's .dsc
 	URL     string   `toml:"url"` // a tarball
 	Mirrors []string `toml:"mirrors"`
-	SHA256  string   `toml:"sha256"`          // of the .dsc or the tarball, hex
-	Dir     string   `toml:"dir"`             // a directory beside the recipe
-	Into    string   `toml:"into"`            // where it is unpacked below the source directory; default "."
-	Latest  *Latest  `toml:"latest" json:"-"` // enters no digest: nothing is built from it
+	SHA256  string   `toml:"sha256"`                // of the .dsc or the tarball, hex
+	Go      string   `toml:"go" json:",omitempty"`  // MODULE@VERSION, from a module proxy
+	Sum     string   `toml:"sum" json:",omitempty"` // checksum of the module as in go.sum; without it the checksum database vouches
+	Dir     string   `toml:"dir"`                   // a directory beside the recipe
+	Into    string   `toml:"into"`                  // where it is unpacked below the source directory; default "."
+	Latest  *Latest  `toml:"latest" json:"-"`       // enters no digest: nothing is built from it
 }
 
 // Latest says how newer releases of a source are found out.
@@ -69,11 +71,12 @@ type Latest struct {
 
 // Build says how the source is compiled.
 type Build struct {
-	Template  string            `toml:"template"` // autotools | make | script
+	Template  string            `toml:"template"` // autotools | go | make | script
 	Mode      string            `toml:"mode"`     // auto | cross | native | emulate; default auto
 	Packages  []string          `toml:"packages"` // riscv64 development packages of the sysroot
 	Tools     []string          `toml:"tools"`    // packages of the build host
 	Dir       string            `toml:"dir"`      // directory of the source tree to build in; default "."
+	Go        string            `toml:"go"`       // version of the Go tool chain; template go only
 	Configure []string          `toml:"configure"`
 	Make      []string          `toml:"make"`    // arguments of every make call
 	Targets   []string          `toml:"targets"` // make targets of the compile step

@@ -18,6 +18,16 @@ var all = []Template{
 		files: map[string]string{"autotools.toml": "@NAME@.toml"},
 	},
 	{
+		name:  "go",
+		about: "a Go module, compiled without cgo",
+		steps: recipes.Steps{
+			Compile: `go build -p "$JOBS" -o "$GOBIN/" "$@"`,
+			Install: installGo,
+		},
+		arguments: goArguments,
+		files:     map[string]string{"go.toml": "@NAME@.toml", "main.go.txt": "src/main.go", "go.mod.txt": "src/go.mod"},
+	},
+	{
 		name:  "make",
 		about: "a Makefile",
 		tools: []string{"make"},

@@ -43,6 +43,8 @@ type Template struct {
 	// leaves a step out. Their arguments stand in "$@"; @MACHINES@ stands for
 	// the options that tell GNU configure where it is and what it compiles for.
 	steps recipes.Steps
+	// arguments gives those of the compile and the install step; nil: those of make.
+	arguments func(recipes.Build) (compile, install []string)
 	// files are those of a first recipe: the path below starter, and the path
 	// beside the recipe, in which @NAME@ is the recipe's name.
 	files map[string]string
@@ -80,14 +82,14 @@ func Lookup(name string) (Template, bool) {
 // Steps renders the steps of a build in the order in which they run. A step
 // that the recipe replaces gets the same arguments in "$@" that the template's
 // own would: build.configure; build.make and build.targets; build.make and
-// build.install.
+// build.install (template go: build.install alone).
 func (t Template) Steps(b recipes.Build, target Target) ([]Step, error) {
 	if target.Triplet == "" || target.Host == "" {
 		return nil, fmt.Errorf("rendering template %q: the triplets of target %q and build host %q must be known: report this as a bug", t.name, target.Triplet, target.Host)
 	}
-	install := b.Install
-	if len(install) == 0 && t.steps.Install != "" {
-		install = []string{"DESTDIR=$DESTDIR", "install"}
+	compile, install := t.makeArguments(b)
+	if t.arguments != nil {
+		compile, install = t.arguments(b)
 	}
 	var steps []Step
 	for _, s := range []struct {
@@ -96,8 +98,8 @@ func (t Template) Steps(b recipes.Build, target Target) ([]Step, error) {
 	}{
 		{"prepare", b.Steps.Prepare, t.steps.Prepare, nil},
 		{"configure", b.Steps.Configure, t.steps.Configure, b.Configure},
-		{"compile", b.Steps.Compile, t.steps.Compile, slices.Concat(b.Make, b.Targets)},
-		{"install", b.Steps.Install, t.steps.Install, slices.Concat(b.Make, install)},
+		{"compile", b.Steps.Compile, t.steps.Compile, compile},
+		{"install", b.Steps.Install, t.steps.Install, install},
 	} {
 		script := s.own
 		if strings.TrimSpace(script) == "" {
@@ -112,6 +114,15 @@ func (t Template) Steps(b recipes.Build, target Target) ([]Step, error) {
 		return nil, fmt.Errorf("rendering template %q: it has no step of its own and the recipe gives none: add build.steps.compile or build.steps.install", t.name)
 	}
 	return steps, nil
+}
+
+// makeArguments are those of the calls of make that compile and install.
+func (t Template) makeArguments(b recipes.Build) (compile, install []string) {
+	install = b.Install
+	if len(install) == 0 && t.steps.Install != "" {
+		install = []string{"DESTDIR=$DESTDIR", "install"}
+	}
+	return slices.Concat(b.Make, b.Targets), slices.Concat(b.Make, install)
 }
 
 // machines fills a target into a script. Compiling for the machine it runs on,

@@ -33,6 +33,7 @@ var rooms = []room{
 	{path: "templates", never: []string{"cmd", "builder", "pusher"}},
 	{path: "builder", exactly: true, never: []string{"cmd", "builder/engine/embedded", "github.com/urfave/cli/v2"}},
 	{path: "builder/debian", never: []string{"cmd", "pusher", buildkit}},
+	{path: "builder/gomod", never: []string{"cmd", "recipes", "pusher", "builder/graph", "builder/engine", buildkit}},
 	{path: "builder/fetch", never: []string{"cmd", "builder/graph", "builder/engine"}},
 	{
 		path: "builder/graph", never: []string{"cmd", "builder/engine", "builder/fetch", "pusher"},

@@ -54,6 +54,7 @@ type Input struct {
 	Dir       string // directory below /src that the steps run in
 	Env       map[string]string
 	Date      time.Time // SOURCE_DATE_EPOCH of every step
+	Go        *Go       // nil: the toolchain is a C compiler
 }
 
 // Paths inside a build.
@@ -128,7 +129,10 @@ type builder struct {
 // step's result is a small difference and the root stays shared by all recipes.
 func (b *builder) run(s Step, dir string, unpack bool) {
 	script := prelude + s.Script
-	if !unpack {
+	switch {
+	case !unpack && b.in.Go != nil:
+		script = prelude + goPrelude + s.Script
+	case !unpack:
 		script = prelude + ccachePrelude + s.Script
 	}
 	opts := []llb.RunOption{
@@ -144,9 +148,12 @@ func (b *builder) run(s Step, dir string, unpack bool) {
 	for _, kv := range b.env() {
 		opts = append(opts, llb.AddEnv(kv[0], kv[1]))
 	}
-	if unpack {
+	switch {
+	case unpack:
 		opts = append(opts, llb.Dir("/"), llb.AddMount(InputDir, b.sources, llb.Readonly))
-	} else {
+	case b.in.Go != nil:
+		opts = append(opts, b.goOptions()...)
+	default:
 		opts = append(opts, b.compileOptions()...)
 	}
 	run := b.root.Run(opts...)
@@ -166,9 +173,17 @@ func (b *builder) env() [][2]string {
 		"SOURCE_DATE_EPOCH": strconv.FormatInt(b.in.Date.Unix(), 10),
 		"DESTDIR":           OutDir, "TRIPLET": Triplet,
 	}
-	maps.Copy(m, b.ccacheEnv())
-	maps.Copy(m, compilers(b.in.Mode, b.in.Host))
+	if b.in.Go != nil {
+		maps.Copy(m, goEnv())
+	} else {
+		maps.Copy(m, b.ccacheEnv())
+		maps.Copy(m, compilers(b.in.Mode, b.in.Host))
+	}
 	maps.Copy(m, b.in.Env)
+	return sortedEnv(m)
+}
+
+func sortedEnv(m map[string]string) [][2]string {
 	out := make([][2]string, 0, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		out = append(out, [2]string{k, m[k]})

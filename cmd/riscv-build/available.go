@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -221,13 +222,27 @@ func copiedName(name string) string {
 // tag's variant ("-alpine") is not asked for.
 func inCatalogue(named names.Named) answer {
 	name, ok := libraryName(names.Path(named))
-	if !ok || !slices.Contains(recipes.Catalog(), name) {
-		return answer{State: stateNo}
+	has := answer{State: stateNo}
+	for _, recipe := range recipes.Catalog() {
+		if !ok || has.State == stateYes && has.Reason == "" {
+			break
+		}
+		r, err := recipes.LoadCatalog(recipe)
+		if err != nil {
+			return answer{State: stateUnknown, Reason: err.Error()}
+		}
+		if path.Base(r.Push.Repository) != name {
+			continue
+		}
+		if next := isIn(r, named); has.State == stateNo {
+			has = next
+		}
 	}
-	r, err := recipes.LoadCatalog(name)
-	if err != nil {
-		return answer{State: stateUnknown, Reason: err.Error()}
-	}
+	return has
+}
+
+// isIn tells whether a recipe makes the version that an image's tag asks for.
+func isIn(r *recipes.Recipe, named names.Named) answer {
 	has := answer{State: stateNo, Found: r.Name + " " + r.Version}
 	tagged, ok := named.(names.NamedTagged)
 	if !ok {
@@ -236,6 +251,8 @@ func inCatalogue(named names.Named) answer {
 	}
 	tag, variant, _ := strings.Cut(tagged.Tag(), "-")
 	switch {
+	case slices.Contains(r.Push.Tags, tagged.Tag()):
+		has.State = stateYes
 	case slices.Contains(r.Push.Tags, tag), r.Version == tag, strings.HasPrefix(r.Version, tag+"."):
 		has.State = stateYes
 		if variant != "" {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/riscv-build/riscv-build/builder/debian"
 	"github.com/riscv-build/riscv-build/builder/display"
+	"github.com/riscv-build/riscv-build/builder/gomod"
 	"github.com/riscv-build/riscv-build/cmd/riscv-build/config"
 	"github.com/riscv-build/riscv-build/pusher/containerd"
 )
@@ -69,6 +70,15 @@ func (p *place) mirrors(c *cli.Context, note func(string, ...any)) (debian.Mirro
 	}
 	if len(m.Debian) > 0 {
 		note("mirror %s (%s)", m.Debian[0].URL, m.Debian[0].From)
+	}
+	return m, nil
+}
+
+// modules finds the proxies of Go modules.
+func (p *place) modules(note func(string, ...any)) (gomod.Proxies, error) {
+	m, err := gomod.Discover(gomod.DiscoverOptions{Config: p.config.GoProxies, Note: note})
+	if err != nil {
+		return m, usageError{err}
 	}
 	return m, nil
 }

@@ -64,10 +64,15 @@ func (s *session) configure(c *cli.Context) (builder.Config, error) {
 	if err != nil {
 		return builder.Config{}, err
 	}
+	modules, err := s.modules(s.display.Verbose)
+	if err != nil {
+		return builder.Config{}, err
+	}
 	s.engine = s.lazy(c)
 	return builder.Config{
 		StateDir: s.stateDir,
 		Mirrors:  mirrors,
+		Modules:  modules,
 		Keyring:  cmp.Or(c.String("keyring"), s.config.Keyring),
 		Fetch:    fetch.Options{Progress: s.display, UserAgent: "riscv-build/" + programVersion()},
 		Pusher:   newPusher(s.place),

@@ -200,6 +200,9 @@ func (c *checker) blob(key string, b Blob) {
 	for _, address := range append([]string{b.URL}, b.Mirrors...) {
 		pool, archive := strings.CutPrefix(address, "debian:")
 		web := strings.HasPrefix(address, "https://") || strings.HasPrefix(address, "http://")
+		if proxied, ok := strings.CutPrefix(address, "go:"); ok && modulePath(proxied) {
+			continue
+		}
 		if archive && !poolPath(pool) || !archive && !web {
 			c.bad(key+".url", fmt.Sprintf("address %q cannot be fetched", address), restore)
 		}
@@ -210,6 +213,12 @@ func (c *checker) sum(key, what, name, sum string) {
 	if !sha256Grammar.MatchString(sum) {
 		c.bad(key+".sha256", fmt.Sprintf("%q of %s %q is no sha256", sum, what, name), restore)
 	}
+}
+
+// modulePath tells whether a path is one of a module proxy's files. It becomes
+// part of an address and of file names.
+func modulePath(p string) bool {
+	return strings.Contains(p, "/@v/") && path.Clean("/"+p) == "/"+p && !strings.ContainsAny(p, "\\\x00\n?#")
 }
 
 // poolPath tells whether a path stays inside the archive's pool. It becomes

@@ -44,6 +44,7 @@ const (
 type Config struct {
 	Mirrors    []string            `toml:"mirrors"`     // archive roots; one that ends in -security is of the security archive
 	Snapshot   string              `toml:"snapshot"`    // root of a snapshot service; "none" switches it off
+	GoProxies  []string            `toml:"go_proxies"`  // module proxies, as in GOPROXY; the environment wins
 	Keyring    string              `toml:"keyring"`     // file of archive keys that replaces the built-in ones
 	StateDir   string              `toml:"state_dir"`   // absolute path
 	CacheLimit string              `toml:"cache_limit"` // size of the build cache such as "10GB"; see Size
@@ -173,6 +174,9 @@ func (c *Config) overlay(o *Config) {
 	}
 	if len(o.Mirrors) > 0 {
 		c.Mirrors = o.Mirrors
+	}
+	if len(o.GoProxies) > 0 {
+		c.GoProxies = o.GoProxies
 	}
 	for host, r := range o.Registries {
 		if c.Registries == nil {
