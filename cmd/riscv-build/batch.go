@@ -19,7 +19,7 @@ func batchCommand() *cli.Command {
 		Description: "A directory stands for the *.toml files in it, \"" + wholeCatalog + "\" for every recipe of the catalogue (./" + wholeCatalog + " for a directory of that name);\n" +
 			"without an argument it is the recipes of this directory. What recipes share is fetched and made once. A recipe that stands on\n" +
 			"the image of another (image.base = \"recipe:NAME\") is built after it. Ctrl-C ends a batch, and --resume goes on with it.",
-		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), containerdFlags(), limitFlags(), []cli.Flag{
+		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), containerdFlags(), limitFlags(), cacheFlags(), []cli.Flag{
 			&cli.StringSliceFlag{Name: "push", Usage: "push to the registry `HOST[:PORT][/PREFIX]` (may be repeated)"},
 			&cli.StringSliceFlag{Name: "tag", Usage: "push under tag `T` instead of those of the recipes (may be repeated)"},
 			indexFlag(),
@@ -28,7 +28,7 @@ func batchCommand() *cli.Command {
 			&cli.BoolFlag{Name: "keep-going", Aliases: []string{"k"}, Usage: "after a recipe has failed, build all that does not stand on it"},
 			&cli.BoolFlag{Name: "changed", Usage: "leave out recipes whose image the registry of --push has already with the same inputs"},
 			&cli.StringSliceFlag{Name: "only", Usage: "leave out recipes whose names do not match the pattern `GLOB` (may be repeated)"},
-			&cli.StringFlag{Name: "report", Usage: "write what became of each recipe to `FILE." + reportForms + "`"},
+			&cli.StringSliceFlag{Name: "report", Usage: "write what became of each recipe to `FILE.json|xml|md`: JSON, JUnit XML or Markdown (may be repeated)"},
 			&cli.BoolFlag{Name: "resume", Usage: "leave out what the last batch of the state directory had finished, where its inputs and registries are the same"},
 			&cli.BoolFlag{Name: "plan", Usage: "show what would be built, in which order and why, and build nothing"},
 			&cli.BoolFlag{Name: "offline", Usage: "download nothing"},
@@ -46,8 +46,10 @@ func batchRecipes(c *cli.Context) error {
 	if c.Bool("changed") && len(c.StringSlice("push")) == 0 {
 		return usagef("reading --changed: it asks the registry that images go to: name it with --push")
 	}
-	if err := checkReport(c.String("report")); err != nil {
-		return err
+	for _, path := range c.StringSlice("report") {
+		if err := checkReport(path); err != nil {
+			return err
+		}
 	}
 	items, err := batchItems(c)
 	if err != nil {
@@ -79,8 +81,16 @@ func batchRecipes(c *cli.Context) error {
 			return showPlan(c, b, opt)
 		}
 		opt.Screen = show
-		report, err := b.Run(c.Context, opt)
-		return errors.Join(err, giveReport(c, report))
+		var requests []builder.Request
+		for _, i := range items {
+			if i.Err == nil {
+				requests = append(requests, i.Request)
+			}
+		}
+		return s.withCaches(c, requests, func() error {
+			report, err := b.Run(c.Context, opt)
+			return errors.Join(err, giveReport(c, report))
+		})
 	})
 }
 
@@ -99,11 +109,8 @@ func (b steadyBuilder) Build(ctx context.Context, req builder.Request) (*builder
 
 // checkReport refuses a report that cannot be written, before the batch.
 func checkReport(path string) error {
-	if path == "" {
-		return nil
-	}
-	if !slices.Contains(reportEndings, filepath.Ext(path)) {
-		return usagef("reading --report %q: what is to be written? Let the name end in one of %v", path, reportEndings)
+	if !slices.Contains(batch.Endings(), filepath.Ext(path)) {
+		return usagef("reading --report %q: what is to be written? Let the name end in .json, .xml (JUnit) or .md (Markdown)", path)
 	}
 	if fi, err := os.Stat(filepath.Dir(path)); err != nil || !fi.IsDir() {
 		return usagef("reading --report %q: there is no directory %q: make it first", path, filepath.Dir(path))

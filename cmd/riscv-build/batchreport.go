@@ -2,10 +2,11 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -13,30 +14,73 @@ import (
 	"github.com/riscv-build/riscv-build/builder/batch"
 )
 
-// The forms of a report, by the ending of its name.
-const reportForms = "json"
-
-var reportEndings = []string{".json"}
-
-// giveReport prints the report and writes the file that was asked for.
+// giveReport prints the report, writes the files that were asked for, and tells GitHub.
 func giveReport(c *cli.Context, r *batch.Report) error {
 	if c.Bool("json") {
 		writeJSON(c.App.Writer, r)
 	} else {
 		printBatch(c.App.Writer, r)
 	}
-	path := c.String("report")
-	if path == "" {
-		return nil
+	tellGitHub(c, r)
+	var failed []error
+	for _, path := range c.StringSlice("report") {
+		if err := writeReport(path, r); err != nil {
+			failed = append(failed, environmentError{fmt.Errorf("writing the report %q: %w: choose another file with --report", path, err)})
+		}
 	}
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err == nil {
-		err = os.WriteFile(path, append(text, '\n'), 0o644)
+	return errors.Join(failed...)
+}
+
+// writeReport replaces a report whole: a reader never sees half of one.
+func writeReport(path string, r *batch.Report) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".report-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	err = errors.Join(r.Write(f, path), f.Chmod(0o644), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// tellGitHub writes annotations and the summary of the step where the program
+// runs in a GitHub Actions workflow. That it cannot is no error of the batch.
+func tellGitHub(c *cli.Context, r *batch.Report) {
+	if os.Getenv("GITHUB_ACTIONS") != "true" {
+		return
+	}
+	err := r.WriteAnnotations(c.App.ErrWriter, inWorkspace)
+	if summary := os.Getenv("GITHUB_STEP_SUMMARY"); summary != "" {
+		f, openErr := os.OpenFile(summary, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		if openErr != nil {
+			err = errors.Join(err, openErr)
+		} else {
+			err = errors.Join(err, r.Write(f, "summary.md"), f.Close())
+		}
 	}
 	if err != nil {
-		return environmentError{fmt.Errorf("writing the report %q: %w: choose another file with --report", path, err)}
+		fmt.Fprintf(c.App.ErrWriter, "telling GitHub about the batch: %v\n", err)
 	}
-	return nil
+}
+
+// inWorkspace is the path of a recipe's file in the repository that the
+// workflow works on, "" if it is not in there.
+func inWorkspace(file string) string {
+	top, err := filepath.Abs(cmp.Or(os.Getenv("GITHUB_WORKSPACE"), "."))
+	if err != nil || strings.HasPrefix(file, "catalog:") {
+		return ""
+	}
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return ""
+	}
+	rel, err := filepath.Rel(top, abs)
+	if err != nil || !filepath.IsLocal(rel) {
+		return ""
+	}
+	return filepath.ToSlash(rel)
 }
 
 // printBatch is the report for people.
@@ -52,7 +96,7 @@ func printBatch(w io.Writer, r *batch.Report) {
 		case e.Outcome == batch.Built:
 			fmt.Fprintf(w, "%s %s %s (%s; %s)\n", name, e.Digest, megabytes(e.Size), e.Outcome, stages(e.Stages))
 		case e.Outcome.OK():
-			fmt.Fprintf(w, "%s %s %s (%s)\n", name, e.Digest, megabytes(e.Size), e.Outcome)
+			fmt.Fprintf(w, "%s %s (%s)\n", name, e.Digest, e.Outcome)
 		case e.Outcome == batch.Failed:
 			fmt.Fprintf(w, "%s failed in stage %s (%s)\n", name, e.Stage, cmp.Or(e.Kind, "build"))
 		default:
@@ -61,8 +105,12 @@ func printBatch(w io.Writer, r *batch.Report) {
 		for _, n := range e.Notes {
 			fmt.Fprintf(w, "  note: %s\n", n)
 		}
+		verb := "pushed"
+		if e.Outcome != batch.Built {
+			verb = "stands at"
+		}
 		for _, ref := range e.References {
-			fmt.Fprintf(w, "  pushed %s\n", ref)
+			fmt.Fprintf(w, "  %s %s\n", verb, ref)
 		}
 	}
 	printTotals(w, r)
