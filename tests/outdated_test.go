@@ -47,7 +47,9 @@ func TestOutdated(t *testing.T) {
 	}
 	s.ok("lock", "--update", file, second, "--keyring", m.keyring)
 	s.ok("outdated", file, second, "--exit-code", "--keyring", m.keyring)
-	if now, err := os.ReadFile(lockFile); err != nil || string(now) != string(text) {
+	// The mirror signs its states when it is asked: their dates differ.
+	dates := regexp.MustCompile(`date = [0-9TZ:-]+`)
+	if now, err := os.ReadFile(lockFile); err != nil || dates.ReplaceAllString(string(now), "") != dates.ReplaceAllString(string(text), "") {
 		t.Errorf("the updated lock is not the one that was made at first (%v)", err)
 	}
 	m.break_("/InRelease", gone)
