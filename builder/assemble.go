@@ -74,7 +74,12 @@ func (b *Builder) packageLayers(ctx context.Context, req libraryRequest) ([]imag
 		more, err := b.scratchLayers(ctx, own, spec, req)
 		return append(out, more...), p.ids(own), err
 	}
-	if own, err = b.withLibraries(ctx, own, req); err != nil {
+	needs, err := b.needs(ctx, req)
+	if err != nil {
+		return nil, nil, err
+	}
+	b.cfg.Display.Verbose("%s: the artifacts need the libraries of %v", r.Name, needs.Packages)
+	if own, err = p.withLibraries(own, needs.Packages); err != nil {
 		return nil, nil, err
 	}
 	specs, err := p.packageSpecs(own, spec)
@@ -158,11 +163,11 @@ func (b *Builder) scratchLayers(ctx context.Context, own []lock.Package, spec ro
 		}
 		out = append(out, l.Layer)
 	}
-	libs, err := b.libraryFiles(ctx, req)
-	if err != nil || libs == nil {
+	needs, err := b.needs(ctx, req)
+	if err != nil || needs.Files == nil {
 		return out, err
 	}
-	return append(out, *libs), nil
+	return append(out, *needs.Files), nil
 }
 
 // filesLayer holds what the recipe says itself; nil where that is nothing.

@@ -55,7 +55,7 @@ func (b *Builder) base(ctx context.Context, req Request, r *Result) (*baseImage,
 		base   *baseImage
 		result *Result
 	}
-	v, err, _ := b.layers.Do(k, func() (any, error) {
+	v, err := b.once(ctx, k, func() (any, error) {
 		res := newResult(below.Recipe)
 		p, img, err := b.make(ctx, below, res)
 		if err != nil {

@@ -86,6 +86,8 @@ type Builder struct {
 	parsed parsedLocks
 	// standing are the locks that Unchanged compares with.
 	standing standingLocks
+	// kept is what recipes used of the cache, for ExportCache.
+	kept keptUses
 	// resolving is held while packages are resolved and a lock is written: a
 	// recipe resolves on top of what the one before it wrote, and an archive's
 	// index takes much memory.
@@ -109,7 +111,7 @@ func New(cfg Config) (*Builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Builder{cfg: cfg, store: store, cache: cache{filepath.Join(cfg.StateDir, "cache")}, snapshots: debian.NewHTTPDownloader()}, nil
+	return &Builder{cfg: cfg, store: store, cache: cache{dir: filepath.Join(cfg.StateDir, "cache")}, snapshots: debian.NewHTTPDownloader()}, nil
 }
 
 // Store is the content store of the state directory.
@@ -146,6 +148,7 @@ func (b *Builder) make(ctx context.Context, req Request, r *Result) (*plan, *bui
 		return nil, nil, err
 	}
 	p.base = base
+	defer func() { b.kept.put(req.Recipe.Name, p) }()
 	p, err = stage(r, "fetch", func() (*plan, error) { return b.fetch(ctx, p, r) })
 	if err != nil {
 		return nil, nil, err

@@ -14,7 +14,10 @@ import (
 // cache remembers by a digest of its inputs what a step gave, one small file
 // an entry. Losing it costs time, never correctness: what an entry names lies
 // in the content store under its own digest.
-type cache struct{ dir string }
+type cache struct {
+	dir     string
+	imports *imports // where entries are taken from that are not here; nil: nowhere
+}
 
 // key makes the name of an entry out of everything that decides it.
 func key(kind string, parts ...string) string {
@@ -23,8 +26,8 @@ func key(kind string, parts ...string) string {
 
 // get reads an entry into v; an unreadable one counts as absent.
 func (c cache) get(key string, v any) bool {
-	b, err := os.ReadFile(filepath.Join(c.dir, key+".json"))
-	return err == nil && json.Unmarshal(b, v) == nil
+	b, ok := c.Get(key)
+	return ok && json.Unmarshal(b, v) == nil
 }
 
 // put writes an entry aside and renames it into place.
@@ -42,7 +45,14 @@ func (c cache) put(key string, v any) error {
 // Get reads a raw entry; with Put it makes the cache that the check room works with.
 func (c cache) Get(key string) ([]byte, bool) {
 	b, err := os.ReadFile(filepath.Join(c.dir, fileName(key)+".json"))
-	return b, err == nil
+	if err == nil || c.imports == nil {
+		return b, err == nil
+	}
+	b, ok := c.imports.entry(fileName(key))
+	if ok {
+		c.Put(key, b)
+	}
+	return b, ok
 }
 
 // Put stores a raw entry. What could not be stored is found out again.

@@ -32,14 +32,14 @@ func (b *Builder) check(ctx context.Context, p *plan, img *built, r *Result) err
 
 func (b *Builder) checkOptions(p *plan) check.Options {
 	rec := p.req.Recipe
-	return check.Options{Profile: rec.Check.Profile, Allow: allowed(rec), Setuid: setuid(rec), Cache: b.cache}
+	return check.Options{Profile: rec.Check.Profile, Allow: allowed(rec), Setuid: setuid(rec), Cache: noted{b.cache, p.used}}
 }
 
 func (b *Builder) test(ctx context.Context, p *plan, img *built, r *Result) error {
 	rec := p.req.Recipe
 	run := check.TestRun{
 		Recipe: rec.Name, Tests: rec.Tests, Image: img.desc, Config: *img.config, Store: b.store.Content(),
-		Engine: b.cfg.Engine, Emulator: func() string { return p.where.Emulator }, Cache: b.cache, NoCache: p.req.NoCache,
+		Engine: b.cfg.Engine, Emulator: func() string { return p.where.Emulator }, Cache: noted{b.cache, p.used}, NoCache: p.req.NoCache,
 	}
 	if probes(rec) {
 		probe, err := b.probeImage(ctx, p)

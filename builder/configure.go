@@ -24,6 +24,7 @@ func (b *Builder) configured(ctx context.Context, p *plan, layers []image.Layer)
 		return nil, err
 	}
 	k := key("configured", digest.FromBytes(def).String())
+	p.used.add(k)
 	var l image.Layer
 	if !p.req.NoCache && b.cache.get(k, &l) && b.has(ctx, l.Desc.Digest) {
 		return append(layers, l), nil

@@ -7,8 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -16,6 +14,7 @@ import (
 	"github.com/riscv-build/riscv-build/builder/engine"
 	"github.com/riscv-build/riscv-build/builder/graph"
 	"github.com/riscv-build/riscv-build/builder/image"
+	"github.com/riscv-build/riscv-build/recipes"
 )
 
 // built is a finished image in the content store.
@@ -35,16 +34,19 @@ type imageEntry struct {
 	Engine string             `json:"engine"`
 	// Packages are the IDs of all that are in the image; nil in an entry of an older version.
 	Packages []string `json:"packages"`
+	Uses   []string           `json:"uses,omitempty"` // entries that it was made of
 }
 
 // engine solves the graph, where it was not solved before, and assembles the image.
 func (b *Builder) engine(ctx context.Context, p *plan, g *graphs) (*built, error) {
-	k := b.imageKey(p, g)
+	k := b.imageKey(p)
+	defer p.used.add(k)
 	var e imageEntry
 	if !p.req.NoCache && b.cache.get(k, &e) && e.Packages != nil {
 		if img, err := b.open(ctx, e); err == nil {
 			b.cfg.Display.Verbose("%s: nothing changed, image %s stands", p.req.Recipe.Name, e.Desc.Digest)
 			img.cached = true
+			p.used.add(e.Uses...)
 			return img, nil
 		}
 	}
@@ -57,7 +59,7 @@ func (b *Builder) engine(ctx context.Context, p *plan, g *graphs) (*built, error
 	if e, err = b.assemble(ctx, p, g, art.layer); err != nil {
 		return nil, err
 	}
-	e.Engine = art.engine
+	e.Engine, e.Uses = art.engine, p.used.list()
 	if err := b.cache.put(k, e); err != nil {
 		return nil, err
 	}
@@ -70,8 +72,8 @@ func (b *Builder) engine(ctx context.Context, p *plan, g *graphs) (*built, error
 }
 
 // imageKey is a digest over everything that decides an image.
-func (b *Builder) imageKey(p *plan, g *graphs) string {
-	parts := []string{artifactFormat, compressFormat, digest.FromBytes(g.definition).String(), b.inputs(p), p.date.String()}
+func (b *Builder) imageKey(p *plan) string {
+	parts := []string{artifactFormat, compressFormat, p.known.build, b.inputs(p), p.date.String()}
 	if p.base != nil {
 		parts = append(parts, p.base.img.desc.Digest.String())
 	}
@@ -80,14 +82,19 @@ func (b *Builder) imageKey(p *plan, g *graphs) string {
 
 // open reads an image of the store and makes sure that it is whole.
 func (b *Builder) open(ctx context.Context, e imageEntry) (*built, error) {
+	if err := b.bringManifest(ctx, e.Desc); err != nil {
+		return nil, fmt.Errorf("opening image %q: %w", e.Desc.Digest, err)
+	}
 	m, c, err := image.ReadManifest(ctx, b.store.Content(), e.Desc)
 	if err != nil {
 		return nil, err
 	}
+	var layers []digest.Digest
 	for _, l := range m.Layers {
-		if !b.has(ctx, l.Digest) {
-			return nil, fmt.Errorf("opening image %q: layer %q is gone", e.Desc.Digest, l.Digest)
-		}
+		layers = append(layers, l.Digest)
+	}
+	if !b.has(ctx, layers...) {
+		return nil, fmt.Errorf("opening image %q: one of its layers is gone", e.Desc.Digest)
 	}
 	return &built{desc: e.Desc, manifest: m, config: c, engine: e.Engine, packages: e.Packages}, nil
 }
@@ -110,39 +117,64 @@ type solved struct {
 
 // artifacts solves the graph and gives the layer of what its install step made.
 func (b *Builder) artifacts(ctx context.Context, p *plan, g *graphs) (solved, error) {
-	if g.definition == nil {
+	if g.make == nil {
 		return solved{engine: "none"}, nil
 	}
 	r := p.req.Recipe
-	opt := image.ArtifactOptions{Paths: r.Build.Artifacts, Setuid: r.Image.Setuid, Merged: !r.OnScratch()}
-	k := key("artifacts", artifactFormat, digest.FromBytes(g.definition).String(), strings.Join(opt.Paths, "\n"), strings.Join(opt.Setuid, "\n"), strconv.FormatBool(opt.Merged))
+	k := p.known.build
+	defer p.used.add(k)
 	var e artifactEntry
 	if !p.req.NoCache && b.cache.get(k, &e) && b.has(ctx, e.Layer.Desc.Digest) {
 		b.cfg.Display.Verbose("%s: graph unchanged, its result is in the store", r.Name)
 		return solved{layer: &e.Layer, engine: e.Engine}, nil
 	}
+	m, err := g.make()
+	if err != nil {
+		return solved{}, err
+	}
+	// Another program may have compiled the same: the graph itself tells.
+	same := key("artifacts", append(artifactParts(p), digest.FromBytes(m.definition).String())...)
+	if !p.req.NoCache && b.cache.get(same, &e) && b.has(ctx, e.Layer.Desc.Digest) {
+		b.cfg.Display.Verbose("%s: graph unchanged, its result is in the store", r.Name)
+		return solved{layer: &e.Layer, engine: e.Engine}, b.cache.put(k, e)
+	}
+	s, err := b.compile(ctx, p, m)
+	if err != nil {
+		return s, err
+	}
+	e = artifactEntry{Layer: *s.layer, Engine: s.engine}
+	if err := b.cache.put(same, e); err != nil {
+		return s, err
+	}
+	return s, b.cache.put(k, e)
+}
+
+// artifactOptions say what of the install tree enters the image.
+func artifactOptions(r *recipes.Recipe) image.ArtifactOptions {
+	return image.ArtifactOptions{Paths: r.Build.Artifacts, Setuid: r.Image.Setuid, Merged: !r.OnScratch()}
+}
+
+// compile solves the graph and makes a layer of the result.
+func (b *Builder) compile(ctx context.Context, p *plan, m *made) (solved, error) {
+	r := p.req.Recipe
 	dir, err := b.tempDir("solve")
 	if err != nil {
 		return solved{}, err
 	}
 	defer os.RemoveAll(dir)
-	info, err := b.solve(ctx, p, g.definition, dir)
+	info, err := b.solve(ctx, p, m.definition, dir)
 	if err != nil {
 		return solved{}, fmt.Errorf("building recipe %q: %w", r.Name, err)
 	}
-	t, err := image.Artifacts(ctx, dir, opt)
+	t, err := image.Artifacts(ctx, dir, artifactOptions(r))
 	if t != nil {
 		defer t.Close()
 	}
 	if err != nil {
 		return solved{}, fmt.Errorf("building recipe %q: %w", r.Name, err)
 	}
-	e.Layer, err = image.PutTar(ctx, b.store.Content(), "artifacts of "+r.Name+" "+r.Version, func(w io.Writer) error { return t.Write(w, p.date) })
-	if err != nil {
-		return solved{}, err
-	}
-	e.Engine = info.Name
-	return solved{layer: &e.Layer, engine: info.Name, worker: info.Worker}, b.cache.put(k, e)
+	layer, err := image.PutTar(ctx, b.store.Content(), "artifacts of "+r.Name+" "+r.Version, func(w io.Writer) error { return t.Write(w, p.date) })
+	return solved{layer: &layer, engine: info.Name, worker: info.Worker}, err
 }
 
 // solve solves a graph into a directory, and tells by which engine.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -19,7 +20,10 @@ import (
 // packages have left every server, the set is resolved anew into a lock of the
 // state directory, loudly, unless the lock is to be kept to.
 func (b *Builder) fetch(ctx context.Context, p *plan, r *Result) (*plan, error) {
-	stats, err := b.download(ctx, p, p.neededBlobs(ctx, b))
+	if err := b.recall(ctx, p); err != nil {
+		return nil, err
+	}
+	stats, err := b.download(ctx, p, p.neededBlobs(b))
 	r.DownloadedBytes += stats.Downloaded
 	var gone *fetch.GoneError
 	if err == nil || !errors.As(err, &gone) {
@@ -32,7 +36,10 @@ func (b *Builder) fetch(ctx context.Context, p *plan, r *Result) (*plan, error) 
 	if err != nil {
 		return nil, err
 	}
-	stats, err = b.download(ctx, again, again.neededBlobs(ctx, b))
+	if err := b.recall(ctx, again); err != nil {
+		return nil, err
+	}
+	stats, err = b.download(ctx, again, again.neededBlobs(b))
 	r.DownloadedBytes += stats.Downloaded
 	return again, err
 }
@@ -92,12 +99,19 @@ func (b *Builder) download(ctx context.Context, p *plan, blobs []fetch.Blob) (fe
 	return b.store.Fetch(ctx, blobs, opt)
 }
 
-// neededBlobs leaves out the packages of layers that stand already.
-func (p *plan) neededBlobs(ctx context.Context, b *Builder) []fetch.Blob {
+// neededBlobs leaves out the packages of layers that stand already, and all that
+// what is known makes superfluous.
+func (p *plan) neededBlobs(b *Builder) []fetch.Blob {
 	need := map[string]lock.Package{}
 	for _, st := range p.stacks() {
+		if p.superfluous(st) {
+			continue
+		}
 		low, err1 := p.packages(st.shared)
 		all, err2 := p.packages(st.own)
+		if err1 == nil && err2 == nil && st.spec.Purpose == rootfs.Runtime {
+			all, err2 = p.withLibraries(all, p.known.libraries)
+		}
 		if err1 != nil || err2 != nil {
 			continue // the stage that uses the set says what is wrong with it
 		}
@@ -107,7 +121,7 @@ func (p *plan) neededBlobs(ctx context.Context, b *Builder) []fetch.Blob {
 		}
 		for _, s := range specs(low, all, st.spec) {
 			var l rootLayer
-			if b.cache.get(layerKey(s), &l) && b.has(ctx, l.Layer.Desc.Digest, l.Contents) {
+			if b.cache.get(layerKey(s), &l) && b.reachable(l.Layer.Desc.Digest, l.Contents) {
 				continue
 			}
 			for _, pkg := range s.Packages {
@@ -115,7 +129,22 @@ func (p *plan) neededBlobs(ctx context.Context, b *Builder) []fetch.Blob {
 			}
 		}
 	}
-	return append(b.packageBlobs(p, need), b.sourceBlobs(p)...)
+	blobs := b.packageBlobs(p, need)
+	if p.known.image || p.known.artifacts {
+		return blobs
+	}
+	return append(blobs, b.sourceBlobs(p)...)
+}
+
+// superfluous tells of a root filesystem that the build will not look at.
+func (p *plan) superfluous(st stackPlan) bool {
+	switch {
+	case st.probe():
+		return !probes(p.req.Recipe)
+	case st.spec.Purpose == rootfs.Runtime:
+		return p.known.image
+	}
+	return p.known.image || p.known.artifacts
 }
 
 // allBlobs is everything, layers or not.
@@ -141,6 +170,9 @@ type stackPlan struct {
 	spec        rootfs.Spec
 	onTop       bool // what is shared is another image's, and in its layers
 }
+
+// probe tells whether it is what tests connect with.
+func (st stackPlan) probe() bool { return strings.HasPrefix(st.own, "probe/") }
 
 // stacks are the root filesystems of a build.
 func (p *plan) stacks() []stackPlan {

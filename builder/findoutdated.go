@@ -27,6 +27,9 @@ func (b *Builder) Outdated(ctx context.Context, requests []Request) (*outdated.R
 		for _, w := range wants(req.Recipe) {
 			r.Sets = append(r.Sets, outdated.Set{Name: w.set, Arch: w.arch, Alone: w.alone})
 		}
+		if req.Recipe.Base() != nil {
+			r.Sets = append(r.Sets, outdated.Set{Name: baseSet(req.Recipe), Arch: "riscv64"})
+		}
 		all = append(all, r)
 	}
 	return outdated.Find(ctx, all, &outdated.WebPages{Client: b.cfg.Fetch.Client, UserAgent: b.cfg.Fetch.UserAgent}), nil

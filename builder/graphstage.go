@@ -3,6 +3,7 @@ package builder
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -12,24 +13,49 @@ import (
 	"github.com/riscv-build/riscv-build/templates"
 )
 
-// graphs is what the graph stage gives: the graph, and the riscv64 packages
-// that its result may need at run time.
+// graphs is what the graph stage gives. make makes the graph, once, where its
+// result turns out not to be there; nil for an image of packages alone.
 type graphs struct {
+	make func() (*made, error)
+}
+
+// made is a graph, and the riscv64 packages that its result may need at run time.
+type made struct {
 	definition []byte
 	tools      []rootLayer // the toolchain
 	libraries  []rootLayer
-	librarySet string // name of the locked set that these come from
 }
 
-// graph assembles the root filesystems a build uses and makes its graph. An
-// image of packages alone has none.
+// graph assembles the root filesystems a build uses and makes its graph, unless
+// it is known what that gives.
 func (b *Builder) graph(ctx context.Context, p *plan) (*graphs, error) {
-	r := p.req.Recipe
-	if r.Build.Template == "" {
+	if p.req.Recipe.Build.Template == "" {
 		return &graphs{}, nil
 	}
+	g := &graphs{make: sync.OnceValues(func() (*made, error) { return b.makeGraph(ctx, p) })}
+	if p.known.image || p.known.artifacts {
+		return g, nil
+	}
+	_, err := g.make()
+	return g, err
+}
+
+// graphInput is what of a graph is known before anything is assembled.
+func graphInput(p *plan) (graph.Input, error) {
+	r := p.req.Recipe
 	in := graph.Input{Recipe: r.Name, Mode: p.mode, Host: p.host, Dir: r.Build.Dir, Env: r.Build.Env, Date: p.date}
-	g := &graphs{}
+	var err error
+	in.Steps, err = steps(p)
+	return in, err
+}
+
+func (b *Builder) makeGraph(ctx context.Context, p *plan) (*made, error) {
+	r := p.req.Recipe
+	// What was thought not to be needed was not fetched.
+	if _, err := b.download(ctx, p, b.sourceBlobs(p)); err != nil {
+		return nil, err
+	}
+	g := &made{}
 	shared, own := toolchainSets(r, p.mode, p.host.Architecture)
 	var tools []rootLayer
 	both, bctx := errgroup.WithContext(ctx)
@@ -38,9 +64,8 @@ func (b *Builder) graph(ctx context.Context, p *plan) (*graphs, error) {
 		return err
 	})
 	if p.mode == graph.Cross {
-		g.librarySet = "sysroot/" + r.Name
 		both.Go(func() (err error) {
-			g.libraries, err = b.stack(bctx, p, stackPlan{shared: "sysroot" + suffix(r), own: g.librarySet, spec: rootfs.Spec{Purpose: rootfs.Sysroot}})
+			g.libraries, err = b.stack(bctx, p, stackPlan{shared: "sysroot" + suffix(r), own: p.librarySet(), spec: rootfs.Spec{Purpose: rootfs.Sysroot}})
 			return err
 		})
 	}
@@ -48,14 +73,18 @@ func (b *Builder) graph(ctx context.Context, p *plan) (*graphs, error) {
 		return nil, err
 	}
 	if p.mode != graph.Cross {
-		g.libraries, g.librarySet = tools, own
+		g.libraries = tools
 	}
 	g.tools = tools
-	return g, b.marshal(ctx, p, g, in)
+	return g, b.marshal(ctx, p, g)
 }
 
 // marshal makes the images that the graph loads, and the graph.
-func (b *Builder) marshal(ctx context.Context, p *plan, g *graphs, in graph.Input) error {
+func (b *Builder) marshal(ctx context.Context, p *plan, g *made) error {
+	in, err := graphInput(p)
+	if err != nil {
+		return err
+	}
 	glue, err := b.glueLayer(ctx, p.mode)
 	if err != nil {
 		return err
@@ -69,9 +98,6 @@ func (b *Builder) marshal(ctx context.Context, p *plan, g *graphs, in graph.Inpu
 		return err
 	}
 	if in.Sources, in.Unpack, err = b.sourceImage(ctx, p); err != nil {
-		return err
-	}
-	if in.Steps, err = steps(p); err != nil {
 		return err
 	}
 	g.definition, err = graph.Marshal(ctx, in)

@@ -22,7 +22,7 @@ func (b *Builder) inputs(p *plan) string {
 	if p.base != nil {
 		base = p.base.img.manifest.Annotations[InputsAnnotation]
 	}
-	return inputDigest(p.req.Recipe, p.lock.Index(), base, b.cfg.Version)
+	return inputDigest(p.req.Recipe, p.index, base, b.cfg.Version)
 }
 
 // inputDigest tells by recipe, lock and program alone whether an image would

@@ -19,6 +19,7 @@ type libraryRequest struct {
 	p   *plan
 	g   *graphs
 	art *image.Layer
+	m   *made // once it is needed
 	// below are the paths of the base, whose programs have what they need.
 	below map[string]bool
 }
@@ -30,18 +31,44 @@ type library struct {
 	layer int
 }
 
+// needs finds out which libraries the artifacts need; for an empty base as
+// single files. What was found out is kept: the tool chain, which has the
+// libraries, need not be there the next time.
+func (b *Builder) needs(ctx context.Context, req libraryRequest) (needsEntry, error) {
+	var e needsEntry
+	if req.art == nil {
+		return e, nil
+	}
+	k, err := b.needsKey(req.p, *req.art)
+	if err != nil {
+		return e, err
+	}
+	req.p.used.add(k)
+	if !req.p.req.NoCache && b.cache.get(k, &e) && (e.Files == nil || b.has(ctx, e.Files.Desc.Digest)) {
+		return e, nil
+	}
+	if req.m, err = req.g.make(); err != nil {
+		return e, err
+	}
+	e = needsEntry{}
+	if req.p.req.Recipe.Image.Base == "scratch" {
+		e.Files, err = b.libraryFiles(ctx, req)
+	} else {
+		e.Packages, err = b.neededPackages(ctx, req)
+	}
+	if err != nil {
+		return e, err
+	}
+	return e, b.cache.put(k, e)
+}
+
 // withLibraries adds to an image's packages those that the artifacts' NEEDED
 // entries ask for, with all that they depend on.
-func (b *Builder) withLibraries(ctx context.Context, own []lock.Package, req libraryRequest) ([]lock.Package, error) {
-	if req.art == nil {
+func (p *plan) withLibraries(own []lock.Package, names []string) ([]lock.Package, error) {
+	if len(names) == 0 {
 		return own, nil
 	}
-	names, err := b.neededPackages(ctx, req)
-	if err != nil || len(names) == 0 {
-		return own, err
-	}
-	b.cfg.Display.Verbose("%s: the artifacts need the libraries of %v", req.p.req.Recipe.Name, names)
-	closure, err := req.p.lock.Closure(req.g.librarySet, names)
+	closure, err := p.lock.Closure(p.librarySet(), names)
 	if err != nil {
 		return nil, err
 	}
@@ -49,9 +76,9 @@ func (b *Builder) withLibraries(ctx context.Context, own []lock.Package, req lib
 	for _, p := range own {
 		have[p.Name] = true
 	}
-	if req.p.base != nil {
-		for _, p := range req.p.base.packages {
-			have[p.Name] = true
+	if p.base != nil {
+		for _, below := range p.base.packages {
+			have[below.Name] = true
 		}
 	}
 	for _, p := range closure {
@@ -65,7 +92,7 @@ func (b *Builder) withLibraries(ctx context.Context, own []lock.Package, req lib
 
 // neededPackages names the packages that ship what the artifacts need.
 func (b *Builder) neededPackages(ctx context.Context, req libraryRequest) ([]string, error) {
-	index, err := b.libraryIndex(ctx, req.g.libraries)
+	index, err := b.libraryIndex(ctx, req.m.libraries)
 	if err != nil {
 		return nil, err
 	}
@@ -155,10 +182,7 @@ func resolve(from, link string) string {
 // base need: the loader where they name it, libraries in /lib, and what these
 // need in turn.
 func (b *Builder) libraryFiles(ctx context.Context, req libraryRequest) (*image.Layer, error) {
-	if req.art == nil {
-		return nil, nil
-	}
-	index, err := b.libraryIndex(ctx, req.g.libraries)
+	index, err := b.libraryIndex(ctx, req.m.libraries)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +249,7 @@ func (b *Builder) addLibraries(ctx context.Context, req libraryRequest, index ma
 			}
 			added++
 			for _, t := range trees {
-				if err := b.copyFile(ctx, t, req.g.libraries[l.layer], [2]string{l.path, to}); err != nil {
+				if err := b.copyFile(ctx, t, req.m.libraries[l.layer], [2]string{l.path, to}); err != nil {
 					return 0, err
 				}
 			}

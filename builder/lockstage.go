@@ -121,19 +121,20 @@ func (b *Builder) lockTarget(req Request, text []byte) string {
 // readLock reads a lock and its text; one that is not there is empty. The lock
 // is shared and must not be changed.
 func (b *Builder) readLock(path string) (*lock.File, []byte, error) {
-	name, text := "catalog:"+lock.Name, recipes.CatalogLock()
-	if path != "" {
-		var err error
-		name = path
-		if text, err = os.ReadFile(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, nil, fmt.Errorf("reading lock %q: %w", path, err)
+	if path == "" {
+		return b.parsed.get(parsedLock{name: "catalog:" + lock.Name}, func() ([]byte, error) { return recipes.CatalogLock(), nil })
+	}
+	info, err := os.Stat(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, nil, fmt.Errorf("reading lock %q: %w", path, err)
+	}
+	return b.parsed.get(parsedLock{name: path, info: info}, func() ([]byte, error) {
+		text, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("reading lock %q: %w", path, err)
 		}
-	}
-	if len(text) == 0 {
-		return lock.New(), nil, nil
-	}
-	f, err := b.parsed.get(name, text)
-	return f, text, err
+		return text, nil
+	})
 }
 
 // replacement is a lock of the state directory that stands for one whose
@@ -157,7 +158,7 @@ func (b *Builder) replacement(req Request, text []byte) (*lock.File, bool) {
 }
 
 func (b *Builder) replacementPath(req Request, text []byte) string {
-	id := digest.FromString(strings.Join([]string{req.LockPath, digest.FromBytes(text).String(), req.Recipe.Name, req.Recipe.LockInputs()}, "\n"))
+	id := digest.FromString(strings.Join([]string{req.LockPath, b.parsed.sum(text).String(), req.Recipe.Name, req.Recipe.LockInputs()}, "\n"))
 	return filepath.Join(b.cfg.StateDir, "locks", req.Recipe.Name+"-"+id.Encoded()[:16]+".lock")
 }
 

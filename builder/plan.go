@@ -27,6 +27,9 @@ type plan struct {
 	host  ocispec.Platform // that executes the toolchain
 	date  time.Time        // of the image and of all that is made for it
 	notes []string         // for the report
+	known known            // what caches tell of it
+	used  *uses            // what it uses of them
+	index *lock.Index      // of lock
 }
 
 // host tells where builds run.
@@ -44,7 +47,7 @@ func newPlan(req Request, l *lock.File, where engine.Info) (*plan, string, error
 	if err != nil {
 		return nil, "", fmt.Errorf("choosing the mode of recipe %q: %w", req.Recipe.Name, err)
 	}
-	p := &plan{req: req, lock: l, mode: mode, where: where, host: ocispec.Platform{OS: "linux", Architecture: arch}}
+	p := &plan{req: req, lock: l, mode: mode, where: where, host: ocispec.Platform{OS: "linux", Architecture: arch}, used: &uses{}, index: l.Index()}
 	if mode != graph.Cross {
 		p.host.Architecture = "riscv64"
 	}
@@ -111,14 +114,17 @@ func imageDate(r *recipes.Recipe, l *lock.File) time.Time {
 // packages gives the packages of a locked set. Of the sets that are used
 // without what their packages depend on, just those that were asked for.
 func (p *plan) packages(set string) ([]lock.Package, error) {
-	s, ok := p.lock.Set(set)
+	if p.index == nil {
+		p.index = p.lock.Index()
+	}
+	s, ok := p.index.Set(set)
 	if !ok {
 		return nil, fmt.Errorf("looking up set %q: the lock does not have it: run `riscv-build lock --update %s`", set, p.req.Recipe.Name)
 	}
 	alone := strings.HasPrefix(set, "probe/") || strings.HasPrefix(set, "engine/") || (p.req.Recipe.OnScratch() && set == "image/"+p.req.Recipe.Name)
 	var out []lock.Package
 	for _, id := range s.Packages {
-		pkg, ok := p.lock.Package(id)
+		pkg, ok := p.index.Package(id)
 		if !ok {
 			return nil, fmt.Errorf("looking up package %q of set %q: the lock does not have it: run `riscv-build lock --update`", id, set)
 		}

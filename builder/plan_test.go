@@ -128,7 +128,7 @@ func TestSourceVersion(t *testing.T) {
 }
 
 func TestCacheSurvivesRubbish(t *testing.T) {
-	c := cache{filepath.Join(t.TempDir(), "cache")}
+	c := cache{dir: filepath.Join(t.TempDir(), "cache")}
 	var v []string
 	if c.get("none", &v) {
 		t.Error("an entry that is not there was read")

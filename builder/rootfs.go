@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/riscv-build/riscv-build/builder/debian/rootfs"
 	"github.com/riscv-build/riscv-build/builder/image"
@@ -34,6 +35,9 @@ func (b *Builder) packageLayer(ctx context.Context, p *plan, note string, s root
 	v, err := b.once(ctx, layerKey(s), func() (any, error) { return b.makeLayer(ctx, p, note, s) })
 	l, _ := v.(rootLayer)
 	l.Layer.Note = note
+	if s.Purpose == rootfs.Runtime || note == "probe" {
+		p.used.add(layerKey(s))
+	}
 	return l, err
 }
 
@@ -84,14 +88,16 @@ func (b *Builder) contents(ctx context.Context, layers []rootLayer) ([]rootfs.Co
 	return all, nil
 }
 
-// has tells whether all blobs are in the store.
+// has tells whether all blobs are in the store, and brings those that a cache has.
 func (b *Builder) has(ctx context.Context, digests ...digest.Digest) bool {
+	var group errgroup.Group
+	group.SetLimit(parallelBlobs)
 	for _, d := range digests {
 		if !b.store.Has(ctx, d) {
-			return false
+			group.Go(func() error { return b.bring(ctx, d) })
 		}
 	}
-	return true
+	return group.Wait() == nil
 }
 
 // blobs opens the .deb files of the store for rootfs.

@@ -1,10 +1,12 @@
 package builder
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"os"
 	"sync"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/riscv-build/riscv-build/recipes/lock"
 )
@@ -22,31 +24,60 @@ type parsedLocks struct {
 
 type parsedLock struct {
 	name string
+	info os.FileInfo // of the file that was read: a lock is replaced whole; nil: it was not there, or is built in
 	text []byte
-	file *lock.File // not to be changed
+	sum  digest.Digest // of text
+	file *lock.File    // not to be changed
 }
 
-// get parses the text of a lock, if it was not parsed before.
-func (p *parsedLocks) get(name string, text []byte) (*lock.File, error) {
+// same tells whether the file is the one that was parsed.
+func (p parsedLock) same(other parsedLock) bool {
+	if p.name != other.name || (p.info == nil) != (other.info == nil) {
+		return false
+	}
+	return p.info == nil || os.SameFile(p.info, other.info) && p.info.ModTime().Equal(other.info.ModTime()) && p.info.Size() == other.info.Size()
+}
+
+// get gives a lock and its text, which are read if that was not done before.
+func (p *parsedLocks) get(want parsedLock, read func() ([]byte, error)) (*lock.File, []byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, have := range p.last {
-		if have.name == name && bytes.Equal(have.text, text) {
-			return have.file, nil
+		if have.same(want) {
+			return have.file, have.text, nil
 		}
 	}
-	f, err := lock.Parse(name, text)
-	if err != nil {
-		return f, err
+	var err error
+	if want.text, err = read(); err != nil {
+		return nil, nil, err
 	}
-	kept := []parsedLock{{name, text, f}}
+	if len(want.text) == 0 {
+		return lock.New(), nil, nil
+	}
+	if want.file, err = lock.Parse(want.name, want.text); err != nil {
+		return nil, want.text, err
+	}
+	want.sum = digest.FromBytes(want.text)
+	kept := []parsedLock{want}
 	for _, have := range p.last {
-		if have.name != name && len(kept) < keptLocks {
+		if have.name != want.name && len(kept) < keptLocks {
 			kept = append(kept, have)
 		}
 	}
 	p.last = kept
-	return f, nil
+	return want.file, want.text, nil
+}
+
+// sum is the digest of a lock's text, which takes a while for a large one.
+func (p *parsedLocks) sum(text []byte) digest.Digest {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, have := range p.last {
+		if len(text) > 0 && len(have.text) == len(text) && &have.text[0] == &text[0] {
+			return have.sum
+		}
+	}
+	return digest.FromBytes(text)
 }
 
 // once makes something for all who want the same at the same time. What was

@@ -20,10 +20,14 @@ func (b *Builder) Graph(ctx context.Context, req Request) ([]byte, error) {
 		return nil, err
 	}
 	g, err := b.graph(ctx, p)
+	if err != nil || g.make == nil {
+		return nil, err
+	}
+	m, err := g.make()
 	if err != nil {
 		return nil, err
 	}
-	return g.definition, nil
+	return m.definition, nil
 }
 
 // PatchedSources warns of bare tarballs where the archive has a source package

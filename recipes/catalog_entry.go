@@ -87,7 +87,7 @@ func (r *Recipe) Origin() string {
 	switch from = slices.Compact(from); {
 	case len(from) > 0:
 		return strings.Join(from, ", ")
-	case len(r.Image.Packages) > 0 || r.Image.Base != "scratch":
+	case len(r.Image.Packages) > 0 || !r.OnScratch():
 		return "Debian packages"
 	}
 	return "files of the recipe"

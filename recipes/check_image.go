@@ -55,7 +55,8 @@ func (c *checker) checkImage() {
 		c.absolute(IndexPath("image.setuid", i), p)
 	}
 	for i, pattern := range img.Exclude {
-		if _, err := path.Match(pattern, ""); err != nil || !strings.HasPrefix(pattern, "/") {
+		plain := strings.TrimPrefix(pattern, "!")
+		if _, err := path.Match(plain, ""); err != nil || !strings.HasPrefix(plain, "/") {
 			c.bad(IndexPath("image.exclude", i), fmt.Sprintf("%q is no pattern of absolute paths", pattern), `write a path such as "/usr/share/doc/*"`)
 		}
 	}

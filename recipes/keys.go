@@ -87,7 +87,8 @@ var imageKeys = []Key{
 	{Path: "image.maintainer_scripts", Text: "Run the packages' own configuration scripts, under QEMU where the build host is not riscv64.", Default: `false`},
 	{Path: "image.squash", Text: "Make one layer instead of base, packages, artifacts and files.", Default: `false`},
 	{Path: "image.setuid", Text: "Files that keep their setuid or setgid bit.", Example: `["/usr/bin/su"]`},
-	{Path: "image.exclude", Text: "Patterns of paths that are left out of the packages.", Example: `["/usr/share/doc/*"]`},
+	{Path: "image.exclude", Text: "Patterns of paths that are left out of the packages: `*` stands for a part of a name, `**` for any number of names; `!` before a pattern keeps what it matches. The last one that matches counts.",
+		Example: `["/usr/share/**", "!/usr/share/zoneinfo"]`},
 }
 
 var treeKeys = []Key{

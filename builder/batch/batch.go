@@ -117,7 +117,7 @@ func (n *node) key(w Work) string {
 		return ""
 	}
 	req := n.Request
-	doc, err := json.Marshal([]any{inputs, base, req.Recipe.Push, req.Push, req.Tags, req.Index})
+	doc, err := json.Marshal([]any{inputs, base, req.Mode, req.Recipe.Push, req.Push, req.Tags, req.Index})
 	if err != nil {
 		return "" // cannot happen: strings and booleans
 	}

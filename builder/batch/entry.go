@@ -16,7 +16,10 @@ func newEntry(item Item) *Entry {
 		Tests: []Test{}, Stages: map[string]float64{}, References: []string{}, Layers: []Layer{},
 	}
 	if r := item.Request.Recipe; r != nil {
-		e.Version, e.Base = r.Version, baseName(r)
+		e.Version = r.Version
+		if name, ok := r.BaseRecipe(); ok {
+			e.Base = name
+		}
 	}
 	return e
 }
@@ -71,6 +74,9 @@ func (t *Totals) sum(entries []Entry) {
 			if test.Cached {
 				t.TestsCached++
 			}
+		}
+		if !e.Outcome.OK() {
+			continue
 		}
 		for _, l := range e.Layers {
 			t.LayerBytes.Unshared += l.Size

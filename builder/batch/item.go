@@ -3,12 +3,10 @@ package batch
 import (
 	"cmp"
 	"fmt"
-	"io/fs"
+	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/riscv-build/riscv-build/builder"
-	"github.com/riscv-build/riscv-build/recipes"
 )
 
 // Item is one recipe of a batch.
@@ -61,17 +59,7 @@ func order(items []Item, took map[string]float64) ([]*node, error) {
 		return nil, err
 	}
 	for _, n := range nodes {
-		if name := baseName(n.Request.Recipe); name != "" {
-			n.base = findBase(nodes, n, name)
-			if err := exists(n, name); err != nil {
-				return nil, err
-			}
-		}
-	}
-	for _, n := range nodes {
-		if err := cycle(n); err != nil {
-			return nil, err
-		}
+		n.base = findBase(nodes, n)
 	}
 	for _, n := range nodes {
 		var sum float64
@@ -102,62 +90,20 @@ func (n *node) depth() int {
 	return depth
 }
 
-// baseName names the recipe that a recipe stands on; "" for none.
-func baseName(r *recipes.Recipe) string {
-	if r == nil {
-		return ""
-	}
-	name, _ := strings.CutPrefix(r.Image.Base, "recipe:")
-	if name == r.Image.Base {
-		return ""
-	}
-	return name
-}
-
-// findBase is the recipe of that name beside n, else any of that name. Nil: it
-// is not of this batch, and made with the recipe that stands on it.
-func findBase(nodes []*node, n *node, name string) *node {
-	var found *node
-	for _, other := range nodes {
-		if other.Name != name {
-			continue
-		}
-		if other.Request.LockPath == n.Request.LockPath {
-			return other
-		}
-		found = cmp.Or(found, other)
-	}
-	return found
-}
-
-// exists refuses a base that is neither of the batch nor a recipe beside the
-// one that stands on it nor one of the catalogue.
-func exists(n *node, name string) error {
-	if n.base != nil || slices.Contains(recipes.Catalog(), name) {
+// findBase is the recipe that n stands on; nil if that is none of the batch: it
+// is made with n then. That recipes stand on one another in a circle their
+// validation has refused.
+func findBase(nodes []*node, n *node) *node {
+	r := n.Request.Recipe
+	if r == nil || r.Base() == nil {
 		return nil
 	}
-	if _, err := fs.Stat(n.Request.Recipe.Dir, name+".toml"); err == nil {
+	file := filepath.Clean(r.Base().File)
+	i := slices.IndexFunc(nodes, func(other *node) bool { return other.Request.Recipe != nil && filepath.Clean(other.File) == file })
+	if i < 0 {
 		return nil
 	}
-	return &OrderError{
-		What: fmt.Sprintf("%s -> %s: %s stands on recipe %q, which is not of the batch, not beside it and not in the catalogue", n.Name, name, n.File, name),
-		Do:   "name its file too, or correct image.base",
-	}
-}
-
-// cycle refuses a recipe that stands on itself.
-func cycle(n *node) error {
-	chain := []string{n.Name}
-	for at := n.base; at != nil && len(chain) <= 1000; at = at.base {
-		chain = append(chain, at.Name)
-		if at == n {
-			return &OrderError{
-				What: "each of these recipes stands on the next: " + strings.Join(chain, " -> "),
-				Do:   "give one of them an image.base that is no recipe",
-			}
-		}
-	}
-	return nil
+	return nodes[i]
 }
 
 // distinct refuses recipes that would overwrite each other's lock or image:

@@ -142,6 +142,7 @@ func (r *run) work(ctx context.Context) {
 			if n.compiles() {
 				r.compile++
 			}
+			r.opt.Screen.begin(n.entry)
 			go func() { results <- r.build(ctx, n) }()
 		}
 		if r.busy == 0 {
@@ -164,7 +165,6 @@ func (r *run) work(ctx context.Context) {
 }
 
 func (r *run) build(ctx context.Context, n *node) ended {
-	r.opt.Screen.begin(n.entry)
 	req := n.Request
 	req.Stage = func(name string) { r.opt.Screen.stage(n.Name, name) }
 	start := time.Now()

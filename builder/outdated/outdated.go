@@ -167,7 +167,7 @@ func (f *finding) compare(ix *debian.Index, r Recipe, s Set, p lock.Package) {
 // use says what a set is for.
 func use(set string) string {
 	switch kind, _, _ := strings.Cut(set, "/"); kind {
-	case "base", "image":
+	case "base", "below", "image":
 		return "image"
 	case "probe":
 		return "test"

@@ -23,7 +23,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Commands: []*cli.Command{
 			buildCommand(), batchCommand(), lockCommand(), outdatedCommand(), fetchCommand(), graphCommand(), checkCommand(), pushCommand(), copyCommand(),
 			loadCommand(), runCommand(),
-			registryCommand(), searchCommand(), auditCommand(), k3sCommand(), configureCommand(), validateCommand(), initCommand(),
+			registryCommand(), searchCommand(), auditCommand(), k3sCommand(), configureCommand(), validateCommand(), initCommand(), catalogCommand(),
 			cacheCommand(), engineCommand(), doctorCommand(), schemaCommand(), versionCommand(), completionCommand(),
 		},
 	}

@@ -19,7 +19,7 @@ func batchCommand() *cli.Command {
 		Description: "A directory stands for the *.toml files in it, \"" + wholeCatalog + "\" for every recipe of the catalogue (./" + wholeCatalog + " for a directory of that name);\n" +
 			"without an argument it is the recipes of this directory. What recipes share is fetched and made once. A recipe that stands on\n" +
 			"the image of another (image.base = \"recipe:NAME\") is built after it. Ctrl-C ends a batch, and --resume goes on with it.",
-		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), containerdFlags(), limitFlags(), []cli.Flag{
+		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), containerdFlags(), limitFlags(), cacheFlags(), []cli.Flag{
 			&cli.StringSliceFlag{Name: "push", Usage: "push to the registry `HOST[:PORT][/PREFIX]` (may be repeated)"},
 			&cli.StringSliceFlag{Name: "tag", Usage: "push under tag `T` instead of those of the recipes (may be repeated)"},
 			indexFlag(),
@@ -81,8 +81,16 @@ func batchRecipes(c *cli.Context) error {
 			return showPlan(c, b, opt)
 		}
 		opt.Screen = show
-		report, err := b.Run(c.Context, opt)
-		return errors.Join(err, giveReport(c, report))
+		var requests []builder.Request
+		for _, i := range items {
+			if i.Err == nil {
+				requests = append(requests, i.Request)
+			}
+		}
+		return s.withCaches(c, requests, func() error {
+			report, err := b.Run(c.Context, opt)
+			return errors.Join(err, giveReport(c, report))
+		})
 	})
 }
 

@@ -96,7 +96,7 @@ func printBatch(w io.Writer, r *batch.Report) {
 		case e.Outcome == batch.Built:
 			fmt.Fprintf(w, "%s %s %s (%s; %s)\n", name, e.Digest, megabytes(e.Size), e.Outcome, stages(e.Stages))
 		case e.Outcome.OK():
-			fmt.Fprintf(w, "%s %s %s (%s)\n", name, e.Digest, megabytes(e.Size), e.Outcome)
+			fmt.Fprintf(w, "%s %s (%s)\n", name, e.Digest, e.Outcome)
 		case e.Outcome == batch.Failed:
 			fmt.Fprintf(w, "%s failed in stage %s (%s)\n", name, e.Stage, cmp.Or(e.Kind, "build"))
 		default:
@@ -105,8 +105,12 @@ func printBatch(w io.Writer, r *batch.Report) {
 		for _, n := range e.Notes {
 			fmt.Fprintf(w, "  note: %s\n", n)
 		}
+		verb := "pushed"
+		if e.Outcome != batch.Built {
+			verb = "stands at"
+		}
 		for _, ref := range e.References {
-			fmt.Fprintf(w, "  pushed %s\n", ref)
+			fmt.Fprintf(w, "  %s %s\n", verb, ref)
 		}
 	}
 	printTotals(w, r)

@@ -12,7 +12,7 @@ import (
 func buildCommand() *cli.Command {
 	return &cli.Command{
 		Name: "build", Usage: "build, test and push images (what is done without a verb)", ArgsUsage: "RECIPE.toml|NAME...",
-		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), containerdFlags(), limitFlags(), []cli.Flag{
+		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), containerdFlags(), limitFlags(), cacheFlags(), []cli.Flag{
 			&cli.StringSliceFlag{Name: "push", Usage: "push to the registry `HOST[:PORT][/PREFIX]` (may be repeated)"},
 			&cli.StringSliceFlag{Name: "tag", Usage: "push and load under tag `T` instead of those of the recipe (may be repeated)"},
 			indexFlag(), loadFlag(), changedFlag(),
@@ -38,15 +38,17 @@ func build(c *cli.Context) error {
 				requests[i].Load = store
 			}
 		}
-		results, err := buildAll(c.Context, s.buildOne(c.Bool("changed")), requests, func(r *builder.Result) {
-			if !c.Bool("json") && r.Error == "" {
-				printResult(c.App.Writer, r)
+		return s.withCaches(c, requests, func() error {
+			results, err := buildAll(c.Context, s.buildOne(c.Bool("changed")), requests, func(r *builder.Result) {
+				if !c.Bool("json") && r.Error == "" {
+					printResult(c.App.Writer, r)
+				}
+			})
+			if c.Bool("json") {
+				writeJSON(c.App.Writer, document{Results: results})
 			}
+			return err
 		})
-		if c.Bool("json") {
-			writeJSON(c.App.Writer, document{Results: results})
-		}
-		return err
 	})
 }
 

@@ -48,7 +48,9 @@ type bundled struct {
 	Source string        `json:"source"`
 	Digest digest.Digest `json:"digest"`
 	Size   int64         `json:"bytes"` // of all its blobs
-	image  pusher.Image
+	// Instead says which version stands in for the one that K3s names.
+	Instead string `json:"instead,omitempty"`
+	image   pusher.Image
 }
 
 // absent is an image that a bundle lacks.
@@ -148,6 +150,11 @@ func (b *bundler) gather(ctx context.Context, list []k3sImage) (*bundleReport, e
 		report.Images = append(report.Images, *image)
 	}
 	b.session.display.Flush()
+	for _, i := range report.Images {
+		if i.Instead != "" {
+			b.session.display.Notice("WARNING: %s is version %s, the one that is built here: for another, name it with --map", i.Name, i.Instead)
+		}
+	}
 	for _, m := range report.Missing {
 		b.session.display.Notice("WARNING: %s is missing: %s: %s", m.Name, m.Reason, m.Do)
 	}
@@ -163,8 +170,9 @@ func (b *bundler) find(ctx context.Context, i k3sImage) (found *bundled, missing
 		found, err = b.open(ctx, at)
 		return found, nil, err
 	}
-	if f, ok := built(b.finished, i); ok {
-		return &bundled{Source: "state directory, " + f.Name + " " + f.Version, image: b.session.builder.Image(f)}, nil, nil
+	exact, other := built(b.finished, i)
+	if exact != nil {
+		return b.finishedImage(*exact), nil, nil
 	}
 	got := b.asker.private(ctx, i.named)
 	switch got.State {
@@ -174,19 +182,34 @@ func (b *bundler) find(ctx context.Context, i k3sImage) (found *bundled, missing
 	case stateUnknown:
 		return nil, nil, networkError{errors.New(got.Reason)}
 	}
+	if other != nil {
+		found = b.finishedImage(*other)
+		found.Instead = other.Version
+		return found, nil, nil
+	}
 	return nil, b.absent(i, got), nil
 }
 
-// built finds the image of a recipe that stands for one of K3s's.
-func built(all []builder.Finished, i k3sImage) (builder.Finished, bool) {
+func (b *bundler) finishedImage(f builder.Finished) *bundled {
+	return &bundled{Source: "state directory, " + f.Name + " " + f.Version, image: b.session.builder.Image(f)}
+}
+
+// built finds the image of a recipe that stands for one of K3s's; where its
+// version is not there, the last of another one. K3s moves its versions with
+// every release, and without the image its part of the cluster does not start.
+func built(all []builder.Finished, i k3sImage) (exact, other *builder.Finished) {
 	tag := i.named.(names.NamedTagged).Tag() // newK3sImage wants one
-	at := slices.IndexFunc(all, func(f builder.Finished) bool {
-		return f.Name == i.short && (f.Version == strings.TrimPrefix(tag, "v") || slices.Contains(f.Tags, tag))
-	})
-	if at < 0 {
-		return builder.Finished{}, false
+	for at := range all {
+		f := &all[at]
+		switch {
+		case f.Name != i.short:
+		case f.Version == strings.TrimPrefix(tag, "v") || slices.Contains(f.Tags, tag):
+			return f, nil
+		default:
+			other = f
+		}
 	}
-	return all[at], true
+	return nil, other
 }
 
 func (b *bundler) open(ctx context.Context, at string) (*bundled, error) {

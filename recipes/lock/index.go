@@ -38,6 +38,24 @@ func (f *File) Index() *Index {
 	return x
 }
 
+// Package finds a package by its ID.
+func (x *Index) Package(id string) (Package, bool) {
+	p, ok := x.packages[id]
+	if !ok {
+		return Package{}, false
+	}
+	return *p, true
+}
+
+// Set finds a set by its name.
+func (x *Index) Set(name string) (Set, bool) {
+	s, ok := x.sets[name]
+	if !ok {
+		return Set{}, false
+	}
+	return *s, true
+}
+
 // Recipe finds what a recipe uses.
 func (x *Index) Recipe(name string) (Recipe, bool) {
 	r, ok := x.recipes[name]
