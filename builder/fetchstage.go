@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/riscv-build/riscv-build/builder/debian"
 	"github.com/riscv-build/riscv-build/builder/debian/rootfs"
 	"github.com/riscv-build/riscv-build/builder/fetch"
+	"github.com/riscv-build/riscv-build/builder/fetch/git"
 	"github.com/riscv-build/riscv-build/builder/graph"
 	"github.com/riscv-build/riscv-build/recipes/lock"
 )
@@ -161,6 +163,10 @@ func (b *Builder) sourceBlobs(p *plan) []fetch.Blob {
 	var out []fetch.Blob
 	for _, s := range rec.Sources {
 		for _, f := range s.Files {
+			if strings.HasPrefix(f.URL, git.Scheme) {
+				out = append(out, b.gitBlob(p.req.Recipe, s.Name, f))
+				continue
+			}
 			out = append(out, b.sourceBlob(p.req.Recipe, f))
 		}
 	}

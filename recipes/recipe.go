@@ -48,7 +48,9 @@ type Debian struct {
 	AllowExpired bool     `toml:"allow_expired"`
 }
 
-// Source is one source tree: exactly one of DSC, URL and Dir is set.
+// Source is one source tree: exactly one of DSC, URL, Git and Dir is set.
+// Fields that were added later are left out of the JSON where they are empty:
+// digests of recipes without them stay as they were.
 type Source struct {
 	DSC     string   `toml:"dsc"` // debian:pool/... of a source package's .dsc
 	URL     string   `toml:"url"` // a tarball
@@ -56,11 +58,15 @@ type Source struct {
 	SHA256  string   `toml:"sha256"` // of the .dsc or the tarball, hex
 	Dir     string   `toml:"dir"`    // a directory beside the recipe
 	Into    string   `toml:"into"`   // where it is unpacked below the source directory; default "."
+
+	Git        string `toml:"git" json:",omitempty"`        // address of a repository
+	Commit     string `toml:"commit" json:",omitempty"`     // of the repository, 40 hex digits
+	Submodules bool   `toml:"submodules" json:",omitempty"` // with the repositories it names
 }
 
 // Build says how the source is compiled.
 type Build struct {
-	Template  string            `toml:"template"` // autotools | make | script
+	Template  string            `toml:"template"` // one of Templates
 	Mode      string            `toml:"mode"`     // auto | cross | native | emulate; default auto
 	Packages  []string          `toml:"packages"` // riscv64 development packages of the sysroot
 	Tools     []string          `toml:"tools"`    // packages of the build host

@@ -43,6 +43,9 @@ type Template struct {
 	// leaves a step out. Their arguments stand in "$@"; @MACHINES@ stands for
 	// the options that tell GNU configure where it is and what it compiles for.
 	steps recipes.Steps
+	// install are the arguments of the install step where the recipe gives
+	// none; nil: those of make.
+	install []string
 	// files are those of a first recipe: the path below starter, and the path
 	// beside the recipe, in which @NAME@ is the recipe's name.
 	files map[string]string
@@ -86,6 +89,9 @@ func (t Template) Steps(b recipes.Build, target Target) ([]Step, error) {
 		return nil, fmt.Errorf("rendering template %q: the triplets of target %q and build host %q must be known: report this as a bug", t.name, target.Triplet, target.Host)
 	}
 	install := b.Install
+	if len(install) == 0 {
+		install = t.install
+	}
 	if len(install) == 0 && t.steps.Install != "" {
 		install = []string{"DESTDIR=$DESTDIR", "install"}
 	}
