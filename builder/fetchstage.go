@@ -12,6 +12,7 @@ import (
 	"github.com/riscv-build/riscv-build/builder/debian"
 	"github.com/riscv-build/riscv-build/builder/debian/rootfs"
 	"github.com/riscv-build/riscv-build/builder/fetch"
+	"github.com/riscv-build/riscv-build/builder/fetch/git"
 	"github.com/riscv-build/riscv-build/builder/graph"
 	"github.com/riscv-build/riscv-build/recipes/lock"
 )
@@ -215,6 +216,10 @@ func (b *Builder) sourceBlobs(p *plan, stand map[string]bool) []fetch.Blob {
 	for _, s := range rec.Sources {
 		for _, f := range s.Files {
 			if stand[s.Name] || s.Name == goToolchainSource && !p.runs(f) {
+				continue
+			}
+			if strings.HasPrefix(f.URL, git.Scheme) {
+				out = append(out, b.gitBlob(p.req.Recipe, s.Name, f))
 				continue
 			}
 			out = append(out, b.sourceBlob(p.req.Recipe, f))

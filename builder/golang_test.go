@@ -62,7 +62,7 @@ func goRecipe(t *testing.T, source string, dir fstest.MapFS) *recipes.Recipe {
 // lockRecipe locks the sources of a recipe as resolve does.
 func lockRecipe(b *Builder, req Request) (lock.Recipe, error) {
 	rec := lock.Recipe{Name: req.Recipe.Name, Inputs: req.Recipe.LockInputs()}
-	src, err := b.lockSource(context.Background(), req, "main")
+	src, err := b.lockSource(context.Background(), req, "main", lock.New())
 	if err != nil {
 		return rec, err
 	}

@@ -24,7 +24,16 @@ func (b *Builder) mainModule(ctx context.Context, r *recipes.Recipe, rec *lock.R
 		return nil, fmt.Errorf("looking for the module to build: no source is unpacked to build.dir %q: correct it", r.Build.Dir)
 	}
 	names := []string{path.Join(dir, "go.mod"), path.Join(dir, "go.sum"), path.Join(dir, "vendor/modules.txt")}
-	files, err := b.filesOfSource(ctx, r, rec, name, names)
+	var files map[string][]byte
+	var err error
+	if beside := r.Source[name].Dir; beside != "" {
+		files, err = filesBeside(r, beside, names)
+	} else {
+		var f lock.Blob
+		if f, err = treeFile(rec, name); err == nil {
+			files, err = b.filesInArchive(ctx, f, names)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading source %q: %w", name, err)
 	}
@@ -42,26 +51,23 @@ func (b *Builder) mainModule(ctx context.Context, r *recipes.Recipe, rec *lock.R
 	return m, nil
 }
 
-// filesOfSource reads files out of a source; those that it lacks are left out.
-func (b *Builder) filesOfSource(ctx context.Context, r *recipes.Recipe, rec *lock.Recipe, name string, names []string) (map[string][]byte, error) {
-	src := r.Source[name]
+// filesBeside reads files of a directory beside the recipe; those that it lacks are left out.
+func filesBeside(r *recipes.Recipe, dir string, names []string) (map[string][]byte, error) {
 	found := map[string][]byte{}
-	if src.Dir != "" {
-		for _, n := range names {
-			data, err := fs.ReadFile(r.Dir, path.Join(src.Dir, n))
-			if err == nil {
-				found[n] = data
-			} else if !errors.Is(err, fs.ErrNotExist) {
-				return nil, err
-			}
+	for _, n := range names {
+		data, err := fs.ReadFile(r.Dir, path.Join(dir, n))
+		if err == nil {
+			found[n] = data
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
 		}
-		return found, nil
 	}
-	f, err := treeFile(rec, name)
-	if err != nil {
-		return nil, err
-	}
-	if src.Go == "" {
+	return found, nil
+}
+
+// filesInArchive reads files out of a module's zip or a tarball, likewise.
+func (b *Builder) filesInArchive(ctx context.Context, f lock.Blob, names []string) (map[string][]byte, error) {
+	if !strings.HasPrefix(f.URL, gomod.Scheme) {
 		r, err := b.store.Open(ctx, digest.NewDigestFromEncoded(digest.SHA256, f.SHA256))
 		if err != nil {
 			return nil, err
@@ -74,6 +80,7 @@ func (b *Builder) filesOfSource(ctx context.Context, r *recipes.Recipe, rec *loc
 		return nil, err
 	}
 	defer done()
+	found := map[string][]byte{}
 	for _, n := range names {
 		data, err := a.Read(n)
 		if err != nil {

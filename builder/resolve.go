@@ -86,7 +86,7 @@ func (b *Builder) lockSources(ctx context.Context, req Request, l *lock.File) er
 	r := req.Recipe
 	rec := lock.Recipe{Name: r.Name, Inputs: r.LockInputs()}
 	for _, name := range sourceNames(r) {
-		src, err := b.lockSource(ctx, req, name)
+		src, err := b.lockSource(ctx, req, name, l)
 		if err != nil {
 			return fmt.Errorf("locking source %q of recipe %q: %w", name, r.Name, err)
 		}
@@ -199,8 +199,11 @@ func (b *Builder) openIndex(ctx context.Context, req Request, todo []want) (*deb
 
 // lockSource names the bytes of a source. They are downloaded for it: a source
 // package's files stand in its .dsc, and the date of the source inside them.
-func (b *Builder) lockSource(ctx context.Context, req Request, name string) (lock.Source, error) {
+func (b *Builder) lockSource(ctx context.Context, req Request, name string, old *lock.File) (lock.Source, error) {
 	src := req.Recipe.Source[name]
+	if src.Git != "" {
+		return b.lockGit(ctx, req, name, old)
+	}
 	out := lock.Source{Name: name}
 	if src.Dir != "" {
 		return out, nil

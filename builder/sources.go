@@ -71,7 +71,7 @@ func (b *Builder) addSource(ctx context.Context, t *image.Tree, p *plan, name st
 		return sf, nil // its tree is a layer of its own
 	}
 	for _, f := range p.sourceFiles(name) {
-		base := path.Base(f.URL)
+		base := sourceFileName(f)
 		d := digest.NewDigestFromEncoded(digest.SHA256, f.SHA256)
 		err := t.AddBlob(ctx, b.store.Content(), ocispec.Descriptor{Digest: d},
 			tar.Header{Typeflag: tar.TypeReg, Name: name + "/" + base, Mode: 0o644})

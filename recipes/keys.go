@@ -36,10 +36,13 @@ var headKeys = []Key{
 }
 
 var sourceKeys = []Key{
-	{Path: "source", Text: "Source trees, by name. Each has exactly one of `dsc`, `url`, `go` and `dir`."},
+	{Path: "source", Text: "Source trees, by name. Each has exactly one of `dsc`, `url`, `git`, `go` and `dir`."},
 	{Path: "source.NAME.dsc", Text: "A Debian source package with its patch series: the address of its `.dsc` in the archive.", Example: `"debian:pool/main/n/nginx/nginx_1.26.3-3.dsc"`},
 	{Path: "source.NAME.url", Text: "A tarball: `https://`, `http://` or `debian:pool/...`.", Example: `"https://nginx.org/download/nginx-{version}.tar.gz"`},
-	{Path: "source.NAME.mirrors", Text: "Other places of the same bytes as `url`.", Example: `["debian:pool/main/n/nginx/nginx_{version}.orig.tar.gz"]`},
+	{Path: "source.NAME.git", Text: "A git repository: `https://`, `http://`, `ssh://`, `git://`, or `file://` with a path of this machine. Needs `commit`. Accounts for `https://` are those of `~/.netrc`, keys for `ssh://` those of the ssh agent. Files are as they lie in the repository: `export-ignore`, `export-subst` and line ends of `.gitattributes` are not applied, nor are Git LFS and other filters.", Example: `"https://git.example/nginx.git"`},
+	{Path: "source.NAME.commit", Text: "The commit of `git`, 40 hexadecimal digits; its date is the source's. Branches and tags can move and are no commits: `git ls-remote URL NAME`, or `'NAME^{}'` for a tag, says what one stands for.", Example: `"6ed4ea5a7c5c1cbd5a1a2b5e0f4d4a3d8f2f0c11"`},
+	{Path: "source.NAME.submodules", Text: "Take the repositories along that the commit names in `.gitmodules`, and theirs. Otherwise their directories are empty.", Default: `false`},
+	{Path: "source.NAME.mirrors", Text: "Other places of the same bytes as `url`, or of the same commit as `git`, tried in this order.", Example: `["debian:pool/main/n/nginx/nginx_{version}.orig.tar.gz"]`},
 	{Path: "source.NAME.sha256", Text: "SHA-256 of the `.dsc` or the tarball, 64 hexadecimal digits. Needed with `dsc` and `url`."},
 	{Path: "source.NAME.go", Text: "A Go module and its version, from a module proxy. Its go.sum and the checksum database vouch for it and all that it needs.", Example: `"github.com/coredns/coredns@v{version}"`},
 	{Path: "source.NAME.sum", Text: "Checksum of the module, as a line of go.sum would have it. The checksum database is not asked then.", Example: `"h1:/Bv2YIqqSR00HiO49FT93hovy6r9IlrzwUDsJjCN5qg="`},
@@ -52,16 +55,16 @@ var sourceKeys = []Key{
 
 var buildKeys = []Key{
 	{Path: "build", Text: "How the sources are compiled. Without a `template` nothing is, and the image is made of packages and files."},
-	{Path: "build.template", Text: "What supplies the steps prepare, configure, compile and install.", Example: `"autotools"`, Enum: Templates},
+	{Path: "build.template", Text: "What supplies the steps prepare, configure, compile and install. `cmake` and `meson` build with ninja, for the prefix `/usr` with libraries in `/usr/lib/riscv64-linux-gnu`, without debugging information; optimization is that of `CFLAGS` and `CXXFLAGS` in `build.env`, `-O2` without.", Example: `"autotools"`, Enum: Templates},
 	{Path: "build.mode", Text: "Where the compiler runs: `cross` on the build host's own architecture, `native` on riscv64, `emulate` as riscv64 code under QEMU. `auto` is native on riscv64 and cross elsewhere.", Default: `"auto"`, Enum: Modes},
 	{Path: "build.packages", Text: "riscv64 development packages that the source is compiled against.", Example: `["libssl-dev", "zlib1g-dev"]`},
 	{Path: "build.tools", Text: "Packages of the build host that steps call. Compiler and template bring theirs.", Example: `["perl"]`},
 	{Path: "build.dir", Text: "Directory of the source tree that the steps run in.", Default: `"."`},
 	{Path: "build.go", Text: "Version of the Go tool chain, for template `go`. Without the key the lock has the newest that riscv-build knows.", Example: `"1.26.8"`},
-	{Path: "build.configure", Text: "Arguments of the configure step. `$NAME` stands for a variable of the build, `$$` for a dollar sign. A step of your own finds them in `\"$@\"`.", Example: `["--with-http_ssl_module"]`},
-	{Path: "build.make", Text: "Arguments of every make call, or of go build, with variables as in `configure`.", Example: `["CC=$CC", "V=1"]`},
-	{Path: "build.targets", Text: "Make targets of the compile step. For template `go`: the packages to build, by default `.`; each becomes a program named after the last element of its path.", Example: `["all"]`},
-	{Path: "build.install", Text: "Arguments of the make call that installs. For template `go`: the directory of the image that programs are put in, by default `/usr/bin`.", Default: `["DESTDIR=$DESTDIR", "install"]`},
+	{Path: "build.configure", Text: "Arguments of the configure step: of `configure`, `cmake` or `meson setup`. `$NAME` stands for a variable of the build, `$$` for a dollar sign. A step of your own finds them in `\"$@\"`.", Example: `["--with-http_ssl_module"]`},
+	{Path: "build.make", Text: "Arguments of every call of make, of ninja with `cmake` and `meson`, or of go build, with variables as in `configure`.", Example: `["CC=$CC", "V=1"]`},
+	{Path: "build.targets", Text: "Targets of the compile step. For template `go`: the packages to build, by default `.`; each becomes a program named after the last element of its path.", Example: `["all"]`},
+	{Path: "build.install", Text: "Arguments of the call that installs. With `cmake` and `meson` the default is `[\"install\"]`. For template `go`: the directory of the image that programs are put in, by default `/usr/bin`.", Default: `["DESTDIR=$DESTDIR", "install"]`},
 	{Path: "build.env", Text: "Environment variables of all steps.", Example: `{ CFLAGS = "-O2 -g" }`},
 	{Path: "build.patches", Text: "Patches beside the recipe, applied in this order with one leading path component removed.", Example: `["no-foo.patch"]`},
 	{Path: "build.steps", Text: "Replaces steps of the template by shell text, run by `/bin/sh -e` in `build.dir`."},

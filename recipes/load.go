@@ -13,7 +13,7 @@ import (
 // Templates are the build templates a recipe may name. They are kept here as
 // data because validation must know them and this package imports no other;
 // a test of package templates holds the two together.
-var Templates = []string{"autotools", "go", "make", "script"}
+var Templates = []string{"autotools", "cmake", "go", "make", "meson", "script"}
 
 // DefaultSuites are the suites of a recipe that names none.
 var DefaultSuites = []string{"trixie", "trixie-updates", "trixie-security"}

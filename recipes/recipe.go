@@ -50,17 +50,22 @@ type Debian struct {
 	AllowExpired bool     `toml:"allow_expired"`
 }
 
-// Source is one source tree: exactly one of DSC, URL, Go and Dir is set.
+// Source is one source tree: exactly one of DSC, URL, Git, Go and Dir is set.
+// Fields that were added later are left out of the JSON where they are empty:
+// digests of recipes without them stay as they were.
 type Source struct {
-	DSC     string   `toml:"dsc"` // debian:pool/... of a source package's .dsc
-	URL     string   `toml:"url"` // a tarball
-	Mirrors []string `toml:"mirrors"`
-	SHA256  string   `toml:"sha256"`                // of the .dsc or the tarball, hex
-	Go      string   `toml:"go" json:",omitempty"`  // MODULE@VERSION, from a module proxy
-	Sum     string   `toml:"sum" json:",omitempty"` // checksum of the module as in go.sum; without it the checksum database vouches
-	Dir     string   `toml:"dir"`                   // a directory beside the recipe
-	Into    string   `toml:"into"`                  // where it is unpacked below the source directory; default "."
-	Latest  *Latest  `toml:"latest" json:"-"`       // enters no digest: nothing is built from it
+	DSC        string   `toml:"dsc"` // debian:pool/... of a source package's .dsc
+	URL        string   `toml:"url"` // a tarball
+	Mirrors    []string `toml:"mirrors"`
+	SHA256     string   `toml:"sha256"`                       // of the .dsc or the tarball, hex
+	Go         string   `toml:"go" json:",omitempty"`         // MODULE@VERSION, from a module proxy
+	Sum        string   `toml:"sum" json:",omitempty"`        // checksum of the module as in go.sum; without it the checksum database vouches
+	Git        string   `toml:"git" json:",omitempty"`        // address of a repository
+	Commit     string   `toml:"commit" json:",omitempty"`     // of the repository, 40 hex digits
+	Submodules bool     `toml:"submodules" json:",omitempty"` // with the repositories it names
+	Dir        string   `toml:"dir"`                          // a directory beside the recipe
+	Into       string   `toml:"into"`                         // where it is unpacked below the source directory; default "."
+	Latest     *Latest  `toml:"latest" json:"-"`              // enters no digest: nothing is built from it
 }
 
 // Latest says how newer releases of a source are found out.
@@ -71,7 +76,7 @@ type Latest struct {
 
 // Build says how the source is compiled.
 type Build struct {
-	Template  string            `toml:"template"` // autotools | go | make | script
+	Template  string            `toml:"template"` // one of Templates
 	Mode      string            `toml:"mode"`     // auto | cross | native | emulate; default auto
 	Packages  []string          `toml:"packages"` // riscv64 development packages of the sysroot
 	Tools     []string          `toml:"tools"`    // packages of the build host

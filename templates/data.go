@@ -18,6 +18,14 @@ var all = []Template{
 		files: map[string]string{"autotools.toml": "@NAME@.toml"},
 	},
 	{
+		name:    "cmake",
+		about:   "a CMakeLists.txt, built by ninja",
+		tools:   []string{"cmake", "ninja-build"},
+		steps:   ninjaSteps(prepareCMake, configureCMake),
+		install: []string{"install"},
+		files:   map[string]string{"cmake.toml": "@NAME@.toml", "CMakeLists.txt": "src/CMakeLists.txt", "main.c.txt": "src/main.c"},
+	},
+	{
 		name:  "go",
 		about: "a Go module, compiled without cgo",
 		steps: recipes.Steps{
@@ -36,6 +44,14 @@ var all = []Template{
 			Install: `make "$@"`,
 		},
 		files: map[string]string{"make.toml": "@NAME@.toml"},
+	},
+	{
+		name:    "meson",
+		about:   "a meson.build, built by ninja",
+		tools:   []string{"meson", "ninja-build"},
+		steps:   ninjaSteps(prepareMeson, configureMeson),
+		install: []string{"install"},
+		files:   map[string]string{"meson.toml": "@NAME@.toml", "meson.build": "src/meson.build", "main.c.txt": "src/main.c"},
 	},
 	{
 		name:  "script",

@@ -45,6 +45,9 @@ type Template struct {
 	steps recipes.Steps
 	// arguments gives those of the compile and the install step; nil: those of make.
 	arguments func(recipes.Build) (compile, install []string)
+	// install are the arguments of the install step where the recipe gives
+	// none; nil: those of make.
+	install []string
 	// files are those of a first recipe: the path below starter, and the path
 	// beside the recipe, in which @NAME@ is the recipe's name.
 	files map[string]string
@@ -119,6 +122,9 @@ func (t Template) Steps(b recipes.Build, target Target) ([]Step, error) {
 // makeArguments are those of the calls of make that compile and install.
 func (t Template) makeArguments(b recipes.Build) (compile, install []string) {
 	install = b.Install
+	if len(install) == 0 {
+		install = t.install
+	}
 	if len(install) == 0 && t.steps.Install != "" {
 		install = []string{"DESTDIR=$DESTDIR", "install"}
 	}

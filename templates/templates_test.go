@@ -23,7 +23,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("template %q is found as %q, %q", name, tmpl.Name(), tmpl.About())
 		}
 	}
-	if _, ok := Lookup("cmake"); ok {
+	if _, ok := Lookup("bazel"); ok {
 		t.Error("a template that is not there is found")
 	}
 }
@@ -55,7 +55,7 @@ func TestScaffold(t *testing.T) {
 			}
 		}
 	}
-	for template, name := range map[string]string{"autotools": "../x", "make": "Hello", "cmake": "hello", "script": ""} {
+	for template, name := range map[string]string{"autotools": "../x", "make": "Hello", "bazel": "hello", "script": ""} {
 		if files, err := Scaffold(template, name); err == nil || files != nil {
 			t.Errorf("a recipe %q of template %q is made", name, template)
 		}
@@ -74,7 +74,10 @@ func runSteps(t *testing.T, b recipes.Build, target Target) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir, sysroot := t.TempDir(), ""
+	if target.Cross {
+		sysroot = "/sysroot"
+	}
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
 			t.Fatal(err)
@@ -82,15 +85,23 @@ func runSteps(t *testing.T, b recipes.Build, target Target) string {
 	}
 	show := "#!/bin/sh\nprintf '%s' \"${0##*/}\"; for a; do printf ' [%s]' \"$a\"; done; echo\n"
 	write("make", show)
+	for _, program := range []string{"cmake", "meson", "ninja"} {
+		write(program, show+"[ -z \"$SYSROOT\" ] || [ -e .riscv-build/toolchain.cmake ] || [ -e .riscv-build/cross.ini ] || exit 7\nprintf '  CFLAGS=%s\\n' \"$CFLAGS\"\n")
+	}
+	write("CMakeLists.txt", "")
+	write("meson.build", "")
 	write("configure", show)
 	write("config.sub", "# knows riscv64\n")
 	var out strings.Builder
 	for _, s := range steps {
 		cmd := exec.Command("/bin/sh", "-ec", s.Script, s.Name)
 		cmd.Dir = dir
-		cmd.Env = []string{"PATH=" + dir + ":/usr/bin:/bin", "JOBS=3", "DESTDIR=/out", "CC=riscv64-linux-gnu-gcc", "SPACE=a b"}
+		cmd.Env = []string{"PATH=" + dir + ":/usr/bin:/bin", "JOBS=3", "DESTDIR=/out", "CC=riscv64-linux-gnu-gcc", "SPACE=a b", "SYSROOT=" + sysroot, "TRIPLET=" + target.Triplet}
+		if b.Env["CFLAGS"] != "" {
+			cmd.Env = append(cmd.Env, "CFLAGS="+b.Env["CFLAGS"])
+		}
 		text, err := cmd.CombinedOutput()
-		out.WriteString(s.Name + ": " + string(text))
+		out.WriteString(s.Name + ": " + strings.ReplaceAll(string(text), dir, "DIR"))
 		if err != nil {
 			out.WriteString(err.Error() + "\n")
 		}
@@ -122,6 +133,34 @@ install: make [CC=riscv64-linux-gnu-gcc] [S=a b] [L=$ORIGIN] [PREFIX=/out/usr] [
 
 compile: make [m] [t]
 install: make [-k] [m] [i]
+`},
+		{"cmake cross", recipes.Build{Template: "cmake", Configure: []string{"-DX=$SPACE", "-DCMAKE_BUILD_TYPE=Release"}, Make: []string{"-v"}, Targets: []string{"tool"}}, cross, `prepare: configure: cmake [-S] [.] [-B] [.riscv-build/build] [-G] [Ninja] [-DCMAKE_BUILD_TYPE=None] [-DCMAKE_SKIP_INSTALL_RPATH=ON] [-DCMAKE_INSTALL_PREFIX=/usr] [-DCMAKE_INSTALL_LIBDIR=lib/riscv64-linux-gnu] [-DCMAKE_INSTALL_SYSCONFDIR=/etc] [-DCMAKE_INSTALL_LOCALSTATEDIR=/var] [-DCMAKE_TOOLCHAIN_FILE=DIR/.riscv-build/toolchain.cmake] [-DX=a b] [-DCMAKE_BUILD_TYPE=Release]
+  CFLAGS=-O2
+compile: ninja [-C] [.riscv-build/build] [-j3] [-v] [tool]
+  CFLAGS=
+install: ninja [-C] [.riscv-build/build] [-j3] [-v] [install]
+  CFLAGS=
+`},
+		{"cmake native", recipes.Build{Template: "cmake", Install: []string{"install/strip"}, Env: map[string]string{"CFLAGS": "-O3"}}, native, `prepare: configure: cmake [-S] [.] [-B] [.riscv-build/build] [-G] [Ninja] [-DCMAKE_BUILD_TYPE=None] [-DCMAKE_SKIP_INSTALL_RPATH=ON] [-DCMAKE_INSTALL_PREFIX=/usr] [-DCMAKE_INSTALL_LIBDIR=lib/riscv64-linux-gnu] [-DCMAKE_INSTALL_SYSCONFDIR=/etc] [-DCMAKE_INSTALL_LOCALSTATEDIR=/var]
+  CFLAGS=-O3
+compile: ninja [-C] [.riscv-build/build] [-j3]
+  CFLAGS=-O3
+install: ninja [-C] [.riscv-build/build] [-j3] [install/strip]
+  CFLAGS=-O3
+`},
+		{"meson cross", recipes.Build{Template: "meson", Configure: []string{"-Dx=$SPACE"}}, cross, `prepare: configure: meson [setup] [.riscv-build/build] [.] [--buildtype=plain] [--wrap-mode=nodownload] [--prefix=/usr] [--libdir=lib/riscv64-linux-gnu] [--sysconfdir=/etc] [--localstatedir=/var] [--cross-file=.riscv-build/cross.ini] [-Dx=a b]
+  CFLAGS=-O2
+compile: ninja [-C] [.riscv-build/build] [-j3]
+  CFLAGS=
+install: ninja [-C] [.riscv-build/build] [-j3] [install]
+  CFLAGS=
+`},
+		{"meson native", recipes.Build{Template: "meson"}, native, `prepare: configure: meson [setup] [.riscv-build/build] [.] [--buildtype=plain] [--wrap-mode=nodownload] [--prefix=/usr] [--libdir=lib/riscv64-linux-gnu] [--sysconfdir=/etc] [--localstatedir=/var]
+  CFLAGS=-O2
+compile: ninja [-C] [.riscv-build/build] [-j3]
+  CFLAGS=
+install: ninja [-C] [.riscv-build/build] [-j3] [install]
+  CFLAGS=
 `},
 		{"script", recipes.Build{Template: "script", Steps: recipes.Steps{Compile: "false\necho not reached", Install: "echo \"$#\""}}, cross, `compile: exit status 1
 install: 0

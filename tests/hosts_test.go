@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/riscv-build/riscv-build/builder/debian"
+	"github.com/riscv-build/riscv-build/builder/gomod"
 )
 
 // TestNoMirrorOfThisMachine: which mirror and which module proxy the machine
@@ -100,9 +101,17 @@ func builtinHosts(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var hosts []string
+	proxies, err := gomod.Discover(gomod.DiscoverOptions{Getenv: func(string) string { return "" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	urls := append(proxies.URLs, proxies.SumURL)
 	for _, mirror := range slices.Concat(m.Debian, m.Security, []debian.Mirror{m.Snapshot}) {
-		if u, err := url.Parse(mirror.URL); err == nil {
+		urls = append(urls, mirror.URL)
+	}
+	var hosts []string
+	for _, known := range urls {
+		if u, err := url.Parse(known); err == nil {
 			hosts = append(hosts, u.Host)
 		}
 	}

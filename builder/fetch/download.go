@@ -80,6 +80,9 @@ func (d *downloader) blob(ctx context.Context, b Blob) error {
 	if d.store.Has(ctx, b.Digest) {
 		return nil // another Fetch was faster
 	}
+	if b.Make != nil {
+		return d.makeBlob(ctx, b)
+	}
 	t, err := d.open(ctx, b)
 	if err != nil {
 		return d.store.storing(b.Name, b.Size, err)

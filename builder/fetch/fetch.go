@@ -24,6 +24,9 @@ type Blob struct {
 	// More gives further addresses once no URL gave the blob: a last resort
 	// such as a snapshot service. May be nil.
 	More func(context.Context) ([]string, error)
+	// Make writes the blob where no server has it as a file; URLs and More do
+	// not count then. May be nil.
+	Make Maker
 }
 
 // Options says how Fetch downloads. The zero value is usable.
@@ -66,8 +69,8 @@ type Stats struct {
 // parallel, verified before they are stored, and resumed where an earlier
 // attempt ended.
 //
-// Its errors are *OfflineError, *SpaceError, *NetworkError (which ends the
-// other downloads), *GoneError (after all others are done, naming all that are
+// Its errors are *OfflineError, *SpaceError, *NetworkError and those of Makers
+// (which end the other downloads), *ChangedError, *GoneError (after all others are done, naming all that are
 // gone) and the context's.
 func (s *Store) Fetch(ctx context.Context, blobs []Blob, opt Options) (Stats, error) {
 	todo, stats, err := s.missing(ctx, blobs)

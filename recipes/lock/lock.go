@@ -61,13 +61,13 @@ type Recipe struct {
 // Source is one locked source.
 type Source struct {
 	Name  string    `toml:"name"`
-	Date  time.Time `toml:"date"` // newest changelog entry (dsc) or file (tarball): the image's date
+	Date  time.Time `toml:"date"` // newest changelog entry (dsc) or file (tarball), or the commit's (git): the image's date
 	Files []Blob    `toml:"file"` // the .dsc first
 }
 
 // Blob is a file named by its bytes.
 type Blob struct {
-	URL     string   `toml:"url"` // https://..., debian:pool/...
+	URL     string   `toml:"url"` // https://..., debian:pool/..., git+https://...@COMMIT
 	Mirrors []string `toml:"mirrors,omitempty"`
 	Size    int64    `toml:"size"`
 	SHA256  string   `toml:"sha256"`

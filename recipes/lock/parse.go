@@ -16,7 +16,11 @@ import (
 // is broken all the same.
 const restore = "restore the file from version control, or delete it and run `riscv-build lock`"
 
-var sha256Grammar = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var (
+	sha256Grammar = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	// gitGrammar is the address of a commit's tree: git+URL@COMMIT[#submodules].
+	gitGrammar = regexp.MustCompile(`^git\+(https?|ssh|git|file)://[^#?\s]+@[0-9a-f]{40}(#submodules)?$`)
+)
 
 // New returns an empty lock.
 func New() *File { return &File{Version: 1} }
@@ -203,7 +207,7 @@ func (c *checker) blob(key string, b Blob) {
 		if proxied, ok := strings.CutPrefix(address, "go:"); ok && modulePath(proxied) {
 			continue
 		}
-		if archive && !poolPath(pool) || !archive && !web {
+		if archive && !poolPath(pool) || !archive && !web && !gitGrammar.MatchString(address) {
 			c.bad(key+".url", fmt.Sprintf("address %q cannot be fetched", address), restore)
 		}
 	}
