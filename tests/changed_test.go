@@ -12,7 +12,8 @@ import (
 // that knows nothing but recipe and lock; anything else is.
 func TestChanged(t *testing.T) {
 	at := registry(t)
-	first, _ := warm(t).build("pause", "--push", at, "--changed")
+	built := emptyState(t, "built")
+	first, _ := built.build("pause", "--push", at, "--changed")
 	fresh := emptyState(t, "fresh")
 	r := fresh.ok("build", "--json", "--changed", "pause", "--push", at)
 	var doc struct {
@@ -39,7 +40,7 @@ func TestChanged(t *testing.T) {
 		"another tag": {"--push", at, "--tag", "new"},
 		"an index":    {"--push", at, "--tag", "index", "--index"},
 	} {
-		if rep, _ := warm(t).build(append([]string{"--changed", "pause"}, args...)...); rep.Results[0].Engine == "" {
+		if rep, _ := built.build(append([]string{"--changed", "pause"}, args...)...); rep.Results[0].Engine == "" {
 			t.Errorf("%s: nothing was done", name)
 		}
 	}
