@@ -149,8 +149,8 @@ func entry(t *testing.T, r batch.Report, name string) batch.Entry {
 	return r.Recipes[i]
 }
 
-// TestOrderAndJobsChangeNoDigest: nor does what the registry had before.
-func TestOrderAndJobsChangeNoDigest(t *testing.T) {
+// TestLineBatchF: nor does what the registry had before.
+func TestLineBatchF(t *testing.T) {
 	dir := folder(t, map[string]string{"base of top": "recipe:a"}, "a", "b", "c", "d", "top")
 	g := openGate(t, opened())
 	one, first := run(t, filepath.Join(t.TempDir(), "s"), dir, "--jobs", "1", "--push", g.url)
@@ -177,8 +177,8 @@ func TestOrderAndJobsChangeNoDigest(t *testing.T) {
 	}
 }
 
-// TestKeepGoing: one recipe broken, one test failing, one source unreachable.
-func TestKeepGoing(t *testing.T) {
+// TestLineBatchE: one recipe broken, one test failing, one source unreachable.
+func TestLineBatchE(t *testing.T) {
 	dir := folder(t, map[string]string{
 		"failing":     "[[test]]\nname = \"fails\"\nfile = { path = \"/failing.txt\", equals = \"other\" }\n",
 		"unreachable": "[source.x]\nurl = \"http://127.0.0.1:1/x.tar.gz\"\nsha256 = \"" + strings.Repeat("ab", 32) + "\"\n[build]\ntemplate = \"script\"\nsteps.install = \"true\"\n",
@@ -259,7 +259,7 @@ func resume(t *testing.T, state string, g *gate, dir string) {
 	}
 }
 
-func TestKilledAndResumed(t *testing.T) {
+func TestLineBatchEKilled(t *testing.T) {
 	open := make(chan struct{})
 	dir, state, g := folder(t, nil, "a", "b", slow), filepath.Join(t.TempDir(), "s"), openGate(t, open)
 	cmd := begin(t, state, filepath.Join(t.TempDir(), "r.json"), g, dir)
@@ -271,7 +271,7 @@ func TestKilledAndResumed(t *testing.T) {
 	resume(t, state, g, dir)
 }
 
-func TestInterruptedAndResumed(t *testing.T) {
+func TestLineBatchFInterrupted(t *testing.T) {
 	open := make(chan struct{})
 	dir, state, g := folder(t, nil, "a", "b", slow), filepath.Join(t.TempDir(), "s"), openGate(t, open)
 	file := filepath.Join(t.TempDir(), "r.json")

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// TestWarmRunner: a run with an empty state directory that takes from the cache
+// TestLineBatchI: a run with an empty state directory that takes from the cache
 // of another one downloads no package, assembles and compiles nothing, and gives
 // the same image; also where something of the image changed, which then is all
 // that is made. With the compiler in the cache, a changed compilation downloads
 // nothing either.
-func TestWarmRunner(t *testing.T) {
+func TestLineBatchI(t *testing.T) {
 	name := "pause"
 	if full {
 		name = "redis"
@@ -29,7 +29,7 @@ func TestWarmRunner(t *testing.T) {
 	first, cold := timed("cold", name, "--cache-to", ref+",mode=max")
 	second, warm := timed("warm", name, "--cache-from", ref)
 	share := 100 * warm.Seconds() / cold.Seconds()
-	figure(t, "warm runner", fmt.Sprintf("%.1f s of %.1f s, %.0f %%", warm.Seconds(), cold.Seconds(), share), "25 %", share <= 25, true)
+	figure(t, "batch I", fmt.Sprintf("%.1f s of %.1f s, %.0f %%", warm.Seconds(), cold.Seconds(), share), "25 %", share <= 25, true)
 	r := second.Results[0]
 	if r.Digest != first.Results[0].Digest || !r.Cached || r.Downloaded != 0 {
 		t.Errorf("the image is %s, before %s; cached %v, %d bytes downloaded", r.Digest, first.Results[0].Digest, r.Cached, r.Downloaded)
@@ -42,7 +42,7 @@ func TestWarmRunner(t *testing.T) {
 
 	third, changed := timed("label", changedRecipe(t, name, "[image]\n", "[image]\nlabels = { changed = \"1\" }\n"), "--cache-from", ref, "--locked")
 	share = 100 * changed.Seconds() / cold.Seconds()
-	figure(t, "warm runner, image changed", fmt.Sprintf("%.1f s of %.1f s, %.0f %%", changed.Seconds(), cold.Seconds(), share), "25 %", share <= 25, true)
+	figure(t, "batch I, image changed", fmt.Sprintf("%.1f s of %.1f s, %.0f %%", changed.Seconds(), cold.Seconds(), share), "25 %", share <= 25, true)
 	r = third.Results[0]
 	layers := func(rep report) string { return fmt.Sprint(rep.Results[0].Layers) }
 	if r.Digest == first.Results[0].Digest || layers(third) != layers(first) || r.Downloaded != 0 || r.Stages["graph"] > 1 {
