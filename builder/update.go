@@ -52,14 +52,12 @@ func (b *Builder) Update(ctx context.Context, up Update) (moved []string, err er
 		req.Recipe = r
 		beside = append(beside, req)
 	}
-	for _, req := range withBases(beside) {
-		went, err := u.follow(ctx, req)
-		if err != nil {
-			return nil, fmt.Errorf("moving recipe %q, which shares packages with what is updated: %w", req.Recipe.Name, err)
-		}
-		if went {
-			moved, requests = append(moved, req.Recipe.Name), append(requests, req)
-		}
+	went, err := u.followAll(ctx, withBases(beside))
+	if err != nil {
+		return nil, err
+	}
+	for _, req := range went {
+		moved, requests = append(moved, req.Recipe.Name), append(requests, req)
 	}
 	l.Prune()
 	for _, path := range b.lockTargets(requests, text) {
@@ -163,8 +161,28 @@ func (u *updating) base(ctx context.Context, req Request) error {
 	return nil
 }
 
-// follow resolves the sets of a recipe that stand on what moved. A recipe that
-// the lock does not have, or not as it is now, is resolved when it is built.
+// followAll moves the recipes that stand on what moved. That can move more of
+// what is shared, so that further ones follow.
+func (u *updating) followAll(ctx context.Context, requests []Request) (went []Request, err error) {
+	for again := true; again; {
+		again = false
+		for _, req := range requests {
+			ok, err := u.follow(ctx, req)
+			if err != nil {
+				return nil, fmt.Errorf("moving recipe %q, which shares packages with what is updated: %w", req.Recipe.Name, err)
+			}
+			if ok {
+				went, again = append(went, req), true
+			}
+		}
+	}
+	return went, nil
+}
+
+// follow resolves a recipe of which a set stands on one that moved: all of it,
+// since what it is compiled against is to be of one day with what it runs on. A
+// recipe that the lock does not have, or not as it is now, is resolved when it
+// is built.
 func (u *updating) follow(ctx context.Context, req Request) (bool, error) {
 	if _, stale := u.lock.Stale(req.Recipe); stale {
 		return false, nil
@@ -172,11 +190,11 @@ func (u *updating) follow(ctx context.Context, req Request) (bool, error) {
 	if err := u.base(ctx, req); err != nil {
 		return false, err
 	}
-	todo := slices.DeleteFunc(wants(req.Recipe), func(w want) bool { return u.done[w.set] || !u.moved[w.below] })
-	if len(todo) == 0 {
+	all := wants(req.Recipe)
+	if !slices.ContainsFunc(all, func(w want) bool { return !u.done[w.set] && u.moved[w.below] }) {
 		return false, nil
 	}
-	return true, u.sets(ctx, req, todo)
+	return true, u.sets(ctx, req, all)
 }
 
 // archives opens each archive that recipes name once.

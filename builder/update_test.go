@@ -98,6 +98,38 @@ func TestUpdateMovesWhatIsShared(t *testing.T) {
 	}
 }
 
+// A recipe that follows moves wholly, and takes those along that share the rest.
+func TestUpdateMovesWhole(t *testing.T) {
+	a, b, all := three(t)
+	u := &updating{
+		b: b, lock: lock.New(), archives: archives{b: b},
+		done: map[string]bool{"sysroot": true}, moved: map[string]bool{"sysroot": true},
+	}
+	low := []string{"libc6_1_riscv64"}
+	built := packageRecipe("built", "libfoo")
+	built.Build = recipes.Build{Template: "script"}
+	for _, r := range []*recipes.Recipe{built, all[0].Recipe} {
+		for _, w := range wants(r) {
+			u.lock.Sets = append(u.lock.Sets, lock.Set{Name: w.set, Packages: low})
+		}
+		u.lock.PutRecipe(lock.Recipe{Name: r.Name, Inputs: r.LockInputs()})
+	}
+	var packages []string
+	for _, name := range union(hostTools, crossTools, nativeTools, sysrootPackages, templateTools("script"), []string{"busybox-static", "libbar", "libfoo"}) {
+		packages = append(packages, name+" 2")
+	}
+	a.publish("trixie", append(packages, "libc6 2"+essential), "")
+	went, err := u.followAll(t.Context(), []Request{{Recipe: all[0].Recipe, LockPath: "x"}, {Recipe: built, LockPath: "x"}})
+	if err != nil || len(went) != 2 {
+		t.Fatalf("%v, %v", went, err)
+	}
+	for _, set := range []string{"image/built", "native/built", "image/db"} {
+		if s, _ := u.lock.Set(set); !slices.ContainsFunc(s.Packages, func(id string) bool { return strings.HasPrefix(id, "lib") && strings.HasSuffix(id, "_2_riscv64") }) {
+			t.Errorf("%s holds %v", set, s.Packages)
+		}
+	}
+}
+
 // A lock is moved wholly or not at all.
 func TestUpdateFailsWhole(t *testing.T) {
 	a, b, all := three(t)

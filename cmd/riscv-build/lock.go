@@ -16,7 +16,7 @@ func lockCommand() *cli.Command {
 	return &cli.Command{
 		Name: "lock", Usage: "resolve packages and write the lock", ArgsUsage: "RECIPE.toml|NAME...",
 		Description: "Without an argument, every recipe of the current directory is locked. With --update, the recipes beside\n" +
-			"those that are named move as far as they share packages with them, so that they share layers as before.",
+			"those that are named move too where what they share with them moved, so that they share layers as before.",
 		Flags: flags(stateFlags(), archiveFlags(), progressFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "update", Usage: "take the newest packages although the lock is good"},
 			&cli.BoolFlag{Name: "allow-expired", Usage: "accept an archive past its Valid-Until; the lock and every report say so"},
