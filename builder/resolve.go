@@ -117,19 +117,27 @@ type solver struct {
 	lock    *lock.File
 }
 
+// solve resolves sets, each on the packages of the set below it as they are
+// locked: what is shared stays so although the archive has moved. Where that has
+// no solution, a set below that is not another recipe's gives way.
 func (s solver) solve(ctx context.Context, r *recipes.Recipe, todo []want) error {
 	for _, w := range todo {
 		ask := debian.Request{Arch: w.arch, Packages: w.packages, Assume: w.assume, Essential: w.essential}
-		if base, ok := r.BaseRecipe(); ok && w.set == "image/"+r.Name && !w.alone {
-			given, err := (&plan{req: Request{Recipe: r}, lock: s.lock}).packages(baseSet(r))
-			if err != nil {
-				return fmt.Errorf("resolving on the base %q: %w", base, err)
+		onRecipe := w.below != "" && w.below == baseSet(r) && r.Base() != nil
+		if _, ok := s.lock.Set(w.below); ok && !w.alone {
+			var err error
+			ask.Given, err = (&plan{req: Request{Recipe: r}, lock: s.lock}).packages(w.below)
+			if err != nil && onRecipe {
+				return fmt.Errorf("resolving %q on %q: %w", w.set, w.below, err)
 			}
-			ask.Given = given
 		}
 		pkgs, err := debian.Resolve(ctx, s.archive, ask)
-		if err != nil && len(ask.Given) > 0 {
+		switch {
+		case err != nil && onRecipe:
 			err = fmt.Errorf("%w (the packages of the base are taken as they are locked: `riscv-build lock --update %s` renews them)", err, r.Base().Name)
+		case err != nil && len(ask.Given) > 0:
+			ask.Given = nil
+			pkgs, err = debian.Resolve(ctx, s.archive, ask)
 		}
 		if err != nil {
 			return fmt.Errorf("resolving %q for recipe %q: %w", w.set, r.Name, err)
