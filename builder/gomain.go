@@ -24,7 +24,7 @@ func (b *Builder) mainModule(ctx context.Context, r *recipes.Recipe, rec *lock.R
 		return nil, fmt.Errorf("looking for the module to build: no source is unpacked to build.dir %q: correct it", r.Build.Dir)
 	}
 	names := []string{path.Join(dir, "go.mod"), path.Join(dir, "go.sum"), path.Join(dir, "vendor/modules.txt")}
-	files, err := b.filesOfSource(ctx, r, rec, name, names)
+	files, err := b.filesOfSource(ctx, lockedSource{r, rec, name}, names)
 	if err != nil {
 		return nil, fmt.Errorf("reading source %q: %w", name, err)
 	}
@@ -42,13 +42,20 @@ func (b *Builder) mainModule(ctx context.Context, r *recipes.Recipe, rec *lock.R
 	return m, nil
 }
 
+// lockedSource is a source of a recipe, and what is locked of the recipe.
+type lockedSource struct {
+	recipe *recipes.Recipe
+	locked *lock.Recipe
+	name   string
+}
+
 // filesOfSource reads files out of a source; those that it lacks are left out.
-func (b *Builder) filesOfSource(ctx context.Context, r *recipes.Recipe, rec *lock.Recipe, name string, names []string) (map[string][]byte, error) {
-	src := r.Source[name]
+func (b *Builder) filesOfSource(ctx context.Context, of lockedSource, names []string) (map[string][]byte, error) {
+	src := of.recipe.Source[of.name]
 	found := map[string][]byte{}
 	if src.Dir != "" {
 		for _, n := range names {
-			data, err := fs.ReadFile(r.Dir, path.Join(src.Dir, n))
+			data, err := fs.ReadFile(of.recipe.Dir, path.Join(src.Dir, n))
 			if err == nil {
 				found[n] = data
 			} else if !errors.Is(err, fs.ErrNotExist) {
@@ -57,7 +64,7 @@ func (b *Builder) filesOfSource(ctx context.Context, r *recipes.Recipe, rec *loc
 		}
 		return found, nil
 	}
-	f, err := treeFile(rec, name)
+	f, err := treeFile(of.locked, of.name)
 	if err != nil {
 		return nil, err
 	}
