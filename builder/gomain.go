@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/riscv-build/riscv-build/builder/debian"
+	"github.com/riscv-build/riscv-build/builder/fetch/git"
 	"github.com/riscv-build/riscv-build/builder/gomod"
 	"github.com/riscv-build/riscv-build/recipes"
 	"github.com/riscv-build/riscv-build/recipes/lock"
@@ -73,7 +74,11 @@ func (b *Builder) filesInArchive(ctx context.Context, f lock.Blob, names []strin
 			return nil, err
 		}
 		defer r.Close()
-		return debian.SourceFiles(f.URL, r, names)
+		tarball := f.URL
+		if strings.HasPrefix(f.URL, git.Scheme) {
+			tarball = gitName(f.URL) + ".tar"
+		}
+		return debian.SourceFiles(tarball, r, names)
 	}
 	a, done, err := b.openModule(ctx, f)
 	if err != nil {
