@@ -7,6 +7,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -52,6 +54,7 @@ func openGate(t *testing.T, open <-chan struct{}) *gate {
 		return err == nil
 	})
 	behind := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: addr})
+	behind.ErrorLog = log.New(io.Discard, "", 0) // clients that hang up are none of its business
 	g := &gate{held: make(chan struct{}), counts: map[string]int{}}
 	first := sync.OnceFunc(func() { close(g.held) })
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
