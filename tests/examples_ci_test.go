@@ -214,8 +214,8 @@ func (c *checkout) pushed(t *testing.T, report, row string) {
 			t.Errorf("the JUnit report is %+v, %v", suites, err)
 		}
 	}
-	for _, name := range []string{"bottom", "middle"} {
-		if r := run(context.Background(), nil, "registry", "inspect", c.registry+"/team/riscv64/"+name+":1"); r.Code != 0 {
+	for _, name := range []string{"riscv64/bottom:1", "riscv64/middle:1"} {
+		if r := run(context.Background(), nil, "registry", "inspect", c.registry+"/team/"+name); r.Code != 0 {
 			t.Errorf("%s is not in the registry: %s", name, r.Stderr)
 		}
 	}
