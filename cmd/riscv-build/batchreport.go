@@ -124,9 +124,10 @@ func printTotals(w io.Writer, r *batch.Report) {
 			parts = append(parts, fmt.Sprintf("%d %s", n, o))
 		}
 	}
-	fmt.Fprintf(w, "%d recipes in %.1f s: %s\n", t.Recipes, r.Seconds, strings.Join(parts, ", "))
-	fmt.Fprintf(w, "  %d engine starts; %d layers of packages assembled (%d again); %d commands run (%d again), %d cached; %d tests, %d failed, %d cached\n",
-		t.EngineStarts, t.Filesystems.Assembled, t.Filesystems.Repeated, t.Execs.Run, t.Execs.Repeated, t.Execs.Cached, t.Tests, t.TestsFailed, t.TestsCached)
+	fmt.Fprintf(w, "%s in %.1f s: %s\n", count(t.Recipes, "recipe"), r.Seconds, strings.Join(parts, ", "))
+	fmt.Fprintf(w, "  %s; %s of packages assembled (%d again); %s run (%d again), %d cached; %s, %d failed, %d cached\n",
+		count(t.EngineStarts, "engine start"), count(t.Filesystems.Assembled, "layer"), t.Filesystems.Repeated,
+		count(t.Execs.Run, "command"), t.Execs.Repeated, t.Execs.Cached, count(t.Tests, "test"), t.TestsFailed, t.TestsCached)
 	fmt.Fprintf(w, "  %s downloaded, %s uploaded; layers of %s, which would be %s if nothing were shared\n",
 		megabytes(t.Downloaded), megabytes(t.Uploaded), megabytes(t.LayerBytes.Unique), megabytes(t.LayerBytes.Unshared))
 }
