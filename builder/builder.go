@@ -86,8 +86,6 @@ type Builder struct {
 	cache cache
 	// parsed spares recipes of one directory the reading of their lock.
 	parsed parsedLocks
-	// standing are the locks that Unchanged compares with.
-	standing standingLocks
 	// kept is what recipes used of the cache, for ExportCache.
 	kept keptUses
 	// resolving is held while packages are resolved and a lock is written: a

@@ -23,11 +23,12 @@ type parsedLocks struct {
 }
 
 type parsedLock struct {
-	name string
-	info os.FileInfo // of the file that was read: a lock is replaced whole; nil: it was not there, or is built in
-	text []byte
-	sum  digest.Digest // of text
-	file *lock.File    // not to be changed
+	name  string
+	info  os.FileInfo // of the file that was read: a lock is replaced whole; nil: it was not there, or is built in
+	text  []byte
+	sum   digest.Digest // of text
+	file  *lock.File    // not to be changed
+	index *lock.Index   // of file
 }
 
 // same tells whether the file is the one that was parsed.
@@ -57,7 +58,7 @@ func (p *parsedLocks) get(want parsedLock, read func() ([]byte, error)) (*lock.F
 	if want.file, err = lock.Parse(want.name, want.text); err != nil {
 		return nil, want.text, err
 	}
-	want.sum = digest.FromBytes(want.text)
+	want.sum, want.index = digest.FromBytes(want.text), want.file.Index()
 	kept := []parsedLock{want}
 	for _, have := range p.last {
 		if have.name != want.name && len(kept) < keptLocks {
@@ -66,6 +67,18 @@ func (p *parsedLocks) get(want parsedLock, read func() ([]byte, error)) (*lock.F
 	}
 	p.last = kept
 	return want.file, want.text, nil
+}
+
+// index is that of a lock, which takes a while for a large one.
+func (p *parsedLocks) index(file *lock.File) *lock.Index {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, have := range p.last {
+		if have.file == file {
+			return have.index
+		}
+	}
+	return file.Index()
 }
 
 // sum is the digest of a lock's text, which takes a while for a large one.

@@ -2,15 +2,10 @@ package builder
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
-	"github.com/riscv-build/riscv-build/recipes"
 	"github.com/riscv-build/riscv-build/recipes/lock"
 )
 
@@ -77,78 +72,19 @@ func (b *Builder) standingInputs(req Request) (string, error) {
 // standingLock gives the lock that a build would use without resolving
 // anything; nil if there is none.
 func (b *Builder) standingLock(req Request) (*lock.Index, error) {
-	f, err := b.standing.get(req.LockPath)
+	f, text, err := b.readLock(req.LockPath)
 	if err != nil {
 		return nil, err
 	}
 	own, err := filepath.Glob(filepath.Join(b.cfg.StateDir, "locks", req.Recipe.Name+"-*"))
 	if err == nil && len(own) > 0 {
-		if other, ok := b.replacement(req, f.text); ok {
+		if other, ok := b.replacement(req, text); ok {
 			return other.Index(), nil
 		}
 	}
-	if rec, ok := f.index.Recipe(req.Recipe.Name); !ok || rec.Inputs != req.Recipe.LockInputs() {
+	index := b.parsed.index(f)
+	if rec, ok := index.Recipe(req.Recipe.Name); !ok || rec.Inputs != req.Recipe.LockInputs() {
 		return nil, nil
 	}
-	return f.index, nil
-}
-
-// standingLocks are the locks that were read, by path: several hundred recipes
-// share one, which is read and parsed once. A file that was written since is
-// read again.
-type standingLocks struct {
-	mu   sync.Mutex
-	read map[string]standingLock
-}
-
-// standingLock is a lock with its text and the file that it was read from.
-type standingLock struct {
-	index *lock.Index
-	text  []byte
-	file  fs.FileInfo // nil: no file, or the catalogue's
-}
-
-// get reads a lock; one that is not there is empty.
-func (s *standingLocks) get(path string) (standingLock, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	one := standingLock{text: recipes.CatalogLock()}
-	name := "catalog:" + lock.Name
-	if path != "" {
-		var err error
-		name, one.text = path, nil
-		if one.file, err = os.Stat(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return one, fmt.Errorf("reading lock %q: %w: check its rights", path, err)
-		}
-	}
-	if have, ok := s.read[name]; ok && sameFile(have.file, one.file) {
-		return have, nil
-	}
-	if one.file != nil {
-		var err error
-		if one.text, err = os.ReadFile(path); err != nil {
-			return one, fmt.Errorf("reading lock %q: %w: check its rights", path, err)
-		}
-	}
-	parsed := lock.New()
-	if len(one.text) > 0 {
-		var err error
-		if parsed, err = lock.Parse(name, one.text); err != nil {
-			return one, err
-		}
-	}
-	one.index = parsed.Index()
-	if s.read == nil {
-		s.read = map[string]standingLock{}
-	}
-	s.read[name] = one
-	return one, nil
-}
-
-// sameFile tells whether two looks at a path saw the same text.
-func sameFile(a, b fs.FileInfo) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+	return index, nil
 }
