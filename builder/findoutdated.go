@@ -32,5 +32,6 @@ func (b *Builder) Outdated(ctx context.Context, requests []Request) (*outdated.R
 		}
 		all = append(all, r)
 	}
-	return outdated.Find(ctx, all, &outdated.WebPages{Client: b.cfg.Fetch.Client, UserAgent: b.cfg.Fetch.UserAgent}), nil
+	pages := &outdated.WebPages{Client: b.cfg.Fetch.Client, UserAgent: b.cfg.Fetch.UserAgent}
+	return outdated.Find(ctx, all, pages, b.moduleClient()), nil
 }

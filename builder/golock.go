@@ -28,14 +28,17 @@ type moduleLocker struct {
 	have   map[string]lock.Blob // by location: what the lock has already; a version never changes
 }
 
+// moduleClient asks module proxies.
+func (b *Builder) moduleClient() *gomod.Client {
+	return &gomod.Client{Proxies: b.cfg.Modules, HTTP: b.cfg.Fetch.Client, UserAgent: b.cfg.Fetch.UserAgent, Dir: filepath.Join(b.cfg.StateDir, "sumdb")}
+}
+
 func (b *Builder) moduleLocker(req Request) (*moduleLocker, error) {
 	l, _, err := b.readLock(req.LockPath)
 	if err != nil {
 		return nil, err
 	}
-	m := &moduleLocker{b: b, have: map[string]lock.Blob{}, client: &gomod.Client{
-		Proxies: b.cfg.Modules, HTTP: b.cfg.Fetch.Client, UserAgent: b.cfg.Fetch.UserAgent, Dir: filepath.Join(b.cfg.StateDir, "sumdb"),
-	}}
+	m := &moduleLocker{b: b, have: map[string]lock.Blob{}, client: b.moduleClient()}
 	for _, r := range l.Recipes {
 		for _, s := range r.Sources {
 			for _, f := range s.Files {

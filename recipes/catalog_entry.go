@@ -100,6 +100,10 @@ func (s Source) origin() string {
 		return "Debian source " + version
 	case s.URL != "":
 		return "upstream source"
+	case s.Go != "":
+		return "Go module"
+	case s.Git != "":
+		return "upstream's git"
 	}
 	return "source beside the recipe"
 }

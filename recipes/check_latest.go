@@ -7,8 +7,8 @@ import (
 
 // checkLatest applies the rules of how newer releases are found out.
 func (c *checker) checkLatest(key, name string, src Source) {
-	if src.URL == "" {
-		c.bad(key, fmt.Sprintf("source %q has latest but no url", name), "remove latest: it is for tarballs, what the archive has is known without it")
+	if src.URL == "" && src.Git == "" {
+		c.bad(key, fmt.Sprintf("source %q has latest but no url or git", name), "remove latest: it is for tarballs and commits, what archive and module proxies have is known without it")
 		return
 	}
 	if !isWebURL(src.Latest.URL) {

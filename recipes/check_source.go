@@ -67,6 +67,9 @@ func (c *checker) checkSource(key, name string, src Source) {
 	}
 	if src.Git != "" {
 		c.checkGit(key, name, src)
+		if src.Latest != nil {
+			c.checkLatest(key+".latest", name, src)
+		}
 		return
 	}
 	if src.Commit != "" || src.Submodules {

@@ -48,7 +48,7 @@ var sourceKeys = []Key{
 	{Path: "source.NAME.sum", Text: "Checksum of the module, as a line of go.sum would have it. The checksum database is not asked then.", Example: `"h1:/Bv2YIqqSR00HiO49FT93hovy6r9IlrzwUDsJjCN5qg="`},
 	{Path: "source.NAME.dir", Text: "A directory beside the recipe.", Example: `"src"`},
 	{Path: "source.NAME.into", Text: "Where the tree is put, below the source directory. The top directory of an archive is left out.", Default: `"."`},
-	{Path: "source.NAME.latest", Text: "How `riscv-build outdated` finds out whether there is a newer release than `url`. Source packages of the archive need none."},
+	{Path: "source.NAME.latest", Text: "How `riscv-build outdated` finds out whether there is a newer release than `url` or `git`. Source packages of the archive and Go modules need none."},
 	{Path: "source.NAME.latest.url", Text: "A page, a listing of files or a JSON document that names the releases: `https://` or `http://`, at most 8 MB.", Example: `"https://nginx.org/download/"`, Needed: true},
 	{Path: "source.NAME.latest.matches", Text: "RE2 expression with one group, which is a version. The highest version on the page counts, by the rules of dpkg; alpha, beta, dev, pre and rc are passed over unless such a version is in use. The same expression reads the version in use out of the source's own `url`; where it does not match there, that is the recipe's.", Example: `'nginx-([0-9.]+)\.tar\.gz'`, Needed: true},
 }

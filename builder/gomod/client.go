@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"golang.org/x/mod/module"
 )
 
 const (
@@ -166,4 +168,14 @@ func (w *watched) Read(p []byte) (int, error) {
 		w.err = err
 	}
 	return n, err
+}
+
+// Versions lists the versions of a module that the proxies know, in no order.
+func (c *Client) Versions(ctx context.Context, modulePath string) ([]string, error) {
+	escaped, err := module.EscapePath(modulePath)
+	if err != nil {
+		return nil, fmt.Errorf("reading module path %q: %w: correct it", modulePath, err)
+	}
+	list, err := c.Read(ctx, Scheme+escaped+"/@v/list")
+	return strings.Fields(string(list)), err
 }

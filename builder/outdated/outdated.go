@@ -40,7 +40,7 @@ type Package struct {
 // Source is a source of which there is a newer release.
 type Source struct {
 	Subject
-	Kind      string `json:"kind"` // dsc, url
+	Kind      string `json:"kind"` // dsc, url, git, go
 	Locked    string `json:"locked"`
 	Available string `json:"available"`
 	From      string `json:"from"` // suite or address that has it
@@ -80,11 +80,11 @@ type Set struct {
 }
 
 // Find looks at recipes. What cannot be found out is in the report, it ends nothing.
-func Find(ctx context.Context, all []Recipe, pages Pages) *Report {
+func Find(ctx context.Context, all []Recipe, pages Pages, modules Modules) *Report {
 	f := &finding{
 		report: &Report{Packages: []Package{}, Sources: []Source{}, Recipes: []string{}, Unlocked: []string{}, Unchecked: []Subject{}, Errors: []Problem{}},
-		pages:  pages,
-		byKey:  map[string]*Package{},
+		pages:  pages, modules: modules,
+		byKey: map[string]*Package{},
 	}
 	for _, r := range all {
 		f.report.Recipes = append(f.report.Recipes, r.Name)
@@ -106,9 +106,10 @@ func (r *Report) Blind() bool { return r.Asked > 0 && len(r.Errors) == r.Asked }
 
 // finding is a report in the making.
 type finding struct {
-	report *Report
-	pages  Pages
-	byKey  map[string]*Package
+	report  *Report
+	pages   Pages
+	modules Modules
+	byKey   map[string]*Package
 }
 
 // ask counts a question and notes what became of it.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/mod/semver"
+
 	"github.com/riscv-build/riscv-build/builder/debian"
 	"github.com/riscv-build/riscv-build/recipes"
 )
@@ -15,6 +17,11 @@ import (
 // Pages reads pages that name releases. Example: WebPages.
 type Pages interface {
 	Page(ctx context.Context, url string) ([]byte, error)
+}
+
+// Modules lists the versions of Go modules. Example: *gomod.Client.
+type Modules interface {
+	Versions(ctx context.Context, modulePath string) ([]string, error)
 }
 
 // sources looks for newer releases of the sources of a recipe.
@@ -26,6 +33,8 @@ func (f *finding) sources(ctx context.Context, r Recipe) {
 		switch {
 		case src.DSC != "":
 			newest = func() (*Source, error) { return newerDSC(ctx, r, src) }
+		case src.Go != "":
+			newest = func() (*Source, error) { return newerModule(ctx, f.modules, r.Recipe, src) }
 		case src.Latest != nil:
 			newest = func() (*Source, error) { return newerURL(ctx, f.pages, r.Recipe, src) }
 		case src.Dir != "":
@@ -111,9 +120,38 @@ func newerURL(ctx context.Context, pages Pages, r *recipes.Recipe, src recipes.S
 	if order, ok := compare(best, have); !ok || order <= 0 {
 		return nil, nil
 	}
-	out := &Source{Kind: "url", Locked: have, Available: best, From: src.Latest.URL}
-	if have == r.Version {
+	kind := "url"
+	if src.Git != "" {
+		kind = "git" // which commit it is, the repository says
+	}
+	out := &Source{Kind: kind, Locked: have, Available: best, From: src.Latest.URL}
+	if have == r.Version && src.Git == "" {
 		out.Change = fmt.Sprintf("version = %q\n", best)
+	}
+	return out, nil
+}
+
+// newerModule asks the module proxies for a newer release of the same major version.
+func newerModule(ctx context.Context, modules Modules, r *recipes.Recipe, src recipes.Source) (*Source, error) {
+	path, have, _ := strings.Cut(src.Go, "@")
+	all, err := modules.Versions(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	best := have
+	for _, v := range all {
+		if semver.Major(v) == semver.Major(have) && semver.Build(v) == semver.Build(have) && (semver.Prerelease(v) == "" || semver.Prerelease(have) != "") {
+			best = semver.Max(best, v)
+		}
+	}
+	if best == have {
+		return nil, nil
+	}
+	out := &Source{Kind: "go", Locked: have, Available: best, From: path}
+	if have == "v"+r.Version {
+		out.Change = fmt.Sprintf("version = %q\n", best[1:])
+	} else {
+		out.Change = fmt.Sprintf("go = %q\n", path+"@"+best)
 	}
 	return out, nil
 }
