@@ -140,8 +140,9 @@ func newerModule(ctx context.Context, modules Modules, r *recipes.Recipe, src re
 	}
 	best := have
 	for _, v := range all {
-		if semver.Major(v) == semver.Major(have) && semver.Build(v) == semver.Build(have) && (semver.Prerelease(v) == "" || semver.Prerelease(have) != "") {
-			best = semver.Max(best, v)
+		fits := semver.Major(v) == semver.Major(have) && semver.Build(v) == semver.Build(have) && (semver.Prerelease(v) == "" || semver.Prerelease(have) != "")
+		if fits && semver.Compare(v, best) > 0 {
+			best = v
 		}
 	}
 	if best == have {

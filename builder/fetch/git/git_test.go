@@ -81,7 +81,7 @@ func sample(t *testing.T, dir string) (hash, tip string) {
 	if err := os.Symlink("../a file", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	hash = commit(t, dir, map[string]string{
+	commit(t, dir, map[string]string{
 		"a file": "one\n", "sub/deep/er": "two\n", "sub.txt": "", "run": "#!/bin/sh\n",
 		".gitattributes": "run export-ignore\na* text eol=crlf export-subst\n",
 		"text":           strings.Repeat("many lines\n", 2000), strings.Repeat("long", 30) + "/" + strings.Repeat("name", 30): "x",
