@@ -165,7 +165,7 @@ name=${0##*/}
 case $name in
 docker-en*-initdb.sh) set -- postgres "$@" ;;
 esac
-case ${1:-} in
+case ${1:--} in
 -*) set -- postgres "$@" ;;
 esac
 
