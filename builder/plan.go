@@ -100,7 +100,7 @@ func chooseMode(flag, recipe, arch string) (graph.Mode, string, error) {
 }
 
 // imageDate is the newest date of the recipe's sources; an image of packages
-// alone has that of the archive state.
+// alone has that of the archive state they were resolved from.
 func imageDate(r *recipes.Recipe, l *lock.File) time.Time {
 	var date time.Time
 	if rec, ok := l.Recipe(r.Name); ok {
@@ -111,13 +111,24 @@ func imageDate(r *recipes.Recipe, l *lock.File) time.Time {
 		}
 	}
 	if date.IsZero() {
-		for _, rel := range l.Releases {
-			if slices.Contains(r.Debian.Suites, rel.Suite) && rel.Date.After(date) {
-				date = rel.Date
-			}
-		}
+		set, _ := l.Set("image/" + r.Name)
+		date = set.Date
+	}
+	if date.IsZero() { // an older lock
+		date = archiveDate(l.Releases, r.Debian.Suites)
 	}
 	return date.UTC()
+}
+
+// archiveDate is the newest date of some suites.
+func archiveDate(releases []lock.Release, suites []string) time.Time {
+	var date time.Time
+	for _, rel := range releases {
+		if slices.Contains(suites, rel.Suite) && rel.Date.After(date) {
+			date = rel.Date
+		}
+	}
+	return date
 }
 
 // packages gives the packages of a locked set. Of the sets that are used

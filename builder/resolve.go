@@ -121,6 +121,7 @@ type solver struct {
 // locked: what is shared stays so although the archive has moved. Where that has
 // no solution, a set below that is not another recipe's gives way.
 func (s solver) solve(ctx context.Context, r *recipes.Recipe, todo []want) error {
+	date := archiveDate(s.archive.Releases(), r.Debian.Suites)
 	for _, w := range todo {
 		ask := debian.Request{Arch: w.arch, Packages: w.packages, Assume: w.assume, Essential: w.essential}
 		onRecipe := w.below != "" && w.below == baseSet(r) && r.Base() != nil
@@ -142,7 +143,7 @@ func (s solver) solve(ctx context.Context, r *recipes.Recipe, todo []want) error
 		if err != nil {
 			return fmt.Errorf("resolving %q for recipe %q: %w", w.set, r.Name, err)
 		}
-		s.lock.PutSet(lock.Set{Name: w.set, Request: slices.Clone(w.packages), Suites: r.Debian.Suites}, pkgs)
+		s.lock.PutSet(lock.Set{Name: w.set, Request: slices.Clone(w.packages), Suites: r.Debian.Suites, Date: date}, pkgs)
 	}
 	for _, rel := range s.archive.Releases() {
 		s.lock.PutRelease(rel)
@@ -156,6 +157,7 @@ func (s solver) solve(ctx context.Context, r *recipes.Recipe, todo []want) error
 func adopt(l *lock.File, r *recipes.Recipe, w want) bool {
 	set := lock.Set{Name: w.set, Request: slices.Clone(w.packages), Suites: r.Debian.Suites}
 	if len(w.packages) == 0 && !w.essential {
+		set.Date = archiveDate(l.Releases, r.Debian.Suites)
 		l.PutSet(set, nil)
 		return true
 	}
@@ -169,6 +171,7 @@ func adopt(l *lock.File, r *recipes.Recipe, w want) bool {
 			pkgs = append(pkgs, p)
 		}
 	}
+	set.Date = below.Date
 	l.PutSet(set, pkgs)
 	return true
 }

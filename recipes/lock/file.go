@@ -91,6 +91,9 @@ func (f *File) PutSet(s Set, packages []Package) {
 		p.Depends = append(slices.Clone(p.Depends), f.Packages[i].Depends...)
 		f.Packages[i] = p
 	}
+	if old, ok := f.Set(s.Name); ok && !old.Date.IsZero() && slices.Equal(old.Packages, slices.Sorted(slices.Values(s.Packages))) {
+		s.Date = old.Date // the same packages are not newer for being resolved again
+	}
 	f.Sets = put(f.Sets, s, func(other Set) bool { return other.Name == s.Name })
 	f.sort()
 }

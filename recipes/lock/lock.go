@@ -45,10 +45,13 @@ type Package struct {
 // "sysroot" (libc, libgcc, libstdc++ development files), "base/debian:minimal", "probe/amd64" ... (what tests connect with),
 // and per recipe "tools/NAME/HOST", "sysroot/NAME", "image/NAME" and, where its base is another recipe's image, "below/NAME". A recipe's set holds the whole closure, the base set's packages included.
 type Set struct {
-	Name     string   `toml:"name"`
-	Request  []string `toml:"request"`  // package names that were asked for, sorted
-	Suites   []string `toml:"suites"`   // suites it was resolved from
-	Packages []string `toml:"packages"` // IDs, sorted
+	Name    string   `toml:"name"`
+	Request []string `toml:"request"` // package names that were asked for, sorted
+	Suites  []string `toml:"suites"`  // suites it was resolved from
+	// Date is that of the archive state these packages were first resolved from,
+	// and of an image that has no other; zero in older locks.
+	Date     time.Time `toml:"date"`
+	Packages []string  `toml:"packages"` // IDs, sorted
 }
 
 // Recipe is what one recipe uses.

@@ -83,7 +83,11 @@ func (f *File) Marshal() []byte {
 	w.releases(f.Releases)
 	w.packages(f.Packages)
 	for _, s := range f.Sets {
-		fmt.Fprintf(w, "\n[[set]]\nname = %s\nrequest = %s\nsuites = %s\npackages = [\n", quote(s.Name), list(s.Request), list(s.Suites))
+		fmt.Fprintf(w, "\n[[set]]\nname = %s\nrequest = %s\nsuites = %s\n", quote(s.Name), list(s.Request), list(s.Suites))
+		if !s.Date.IsZero() {
+			fmt.Fprintf(w, "date = %s\n", date(s.Date))
+		}
+		w.WriteString("packages = [\n")
 		for _, id := range s.Packages {
 			fmt.Fprintf(w, "  %s,\n", quote(id))
 		}
