@@ -5,7 +5,6 @@ package embedded
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -88,12 +87,8 @@ func startChild(t *testing.T, w Options, graph []byte) *exec.Cmd {
 // those of the tests' containerd in root's namespace.
 func containersBelow(t *testing.T, root string) (ids []string) {
 	t.Helper()
-	out, err := exec.Command(runcName, "list", "--format", "json").Output()
+	all, err := listContainers(context.Background())
 	if err != nil {
-		t.Fatal(err)
-	}
-	var all []runcContainer
-	if err := json.Unmarshal(out, &all); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range all {

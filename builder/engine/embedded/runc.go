@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	ctdmetadata "github.com/containerd/containerd/v2/core/metadata"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -100,16 +101,9 @@ type runcContainer struct {
 // endContainers ends those containers of runc that have their bundle below root. BuildKit
 // keeps them in runc's default place, where other users of runc have theirs.
 func (runcBackend) endContainers(ctx context.Context, root string) (int, error) {
-	list := exec.CommandContext(ctx, runcName, "list", "--format", "json")
-	var complaint strings.Builder
-	list.Stderr = &complaint
-	out, err := list.Output()
+	all, err := listContainers(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("listing runc's containers: %w: %s", err, strings.TrimSpace(complaint.String()))
-	}
-	var all []runcContainer
-	if err := json.Unmarshal(out, &all); err != nil {
-		return 0, fmt.Errorf("reading runc's list of containers: %w", err)
+		return 0, err
 	}
 	n := 0
 	for _, c := range all {
@@ -123,6 +117,30 @@ func (runcBackend) endContainers(ctx context.Context, root string) (int, error) 
 	}
 	return n, nil
 }
+
+// listContainers lists all of runc's containers. It gives up on the whole list
+// where one ends in between, so it is asked again: others may be busy with it.
+func listContainers(ctx context.Context) (all []runcContainer, err error) {
+	for try := 0; ; try++ {
+		list := exec.CommandContext(ctx, runcName, "list", "--format", "json")
+		var complaint strings.Builder
+		list.Stderr = &complaint
+		out, err := list.Output()
+		if err == nil {
+			if err = json.Unmarshal(out, &all); err != nil {
+				err = fmt.Errorf("reading runc's list of containers: %w", err)
+			}
+			return all, err
+		}
+		if try == listTries || ctx.Err() != nil {
+			return nil, fmt.Errorf("listing runc's containers: %w: %s", err, strings.TrimSpace(complaint.String()))
+		}
+		time.Sleep(time.Duration(try+1) * 10 * time.Millisecond)
+	}
+}
+
+// listTries is how often runc's list is asked for again.
+const listTries = 20
 
 func chooseSnapshotter(opts Options) (string, func(string) (snapshots.Snapshotter, error)) {
 	err := overlayWorks(opts.Root)
