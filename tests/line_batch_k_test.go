@@ -36,7 +36,7 @@ func TestLineBatchK(t *testing.T) {
 	}
 	slices.Sort(want)
 	s.ok(args...)
-	ctd := rig.StartContainerd(t, rig.ContainerdOptions{})
+	ctd := rig.StartContainerd(t, rig.ContainerdOptions{Suite: rig.Trixie})
 	ctd.MustCtr("-n", "k8s.io", "images", "import", "--platform", "linux/riscv64", file)
 	got := strings.Fields(ctd.MustCtr("-n", "k8s.io", "images", "ls", "-q"))
 	slices.Sort(got)
