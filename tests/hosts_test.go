@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/riscv-build/riscv-build/builder/debian"
-	"github.com/riscv-build/riscv-build/builder/gomod"
 )
 
 // TestNoMirrorOfThisMachine: which mirror and which module proxy the machine
@@ -101,17 +100,9 @@ func builtinHosts(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxies, err := gomod.Discover(gomod.DiscoverOptions{Getenv: func(string) string { return "" }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	urls := append(proxies.URLs, proxies.SumURL)
-	for _, mirror := range slices.Concat(m.Debian, m.Security, []debian.Mirror{m.Snapshot}) {
-		urls = append(urls, mirror.URL)
-	}
 	var hosts []string
-	for _, known := range urls {
-		if u, err := url.Parse(known); err == nil {
+	for _, mirror := range slices.Concat(m.Debian, m.Security, []debian.Mirror{m.Snapshot}) {
+		if u, err := url.Parse(mirror.URL); err == nil {
 			hosts = append(hosts, u.Host)
 		}
 	}

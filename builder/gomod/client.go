@@ -37,7 +37,7 @@ type Error struct {
 // Error lists what every proxy said.
 func (e *Error) Error() string {
 	if len(e.Tried) == 0 {
-		return fmt.Sprintf("downloading %q: no module proxy is named: set GOPROXY, or go_proxies in config.toml", e.Location)
+		return fmt.Sprintf("downloading %q: no module proxy is named: set GOPROXY, or go_proxies in config.toml, or install Go, which names one", e.Location)
 	}
 	do := "check the network and GOPROXY, then run the command again"
 	if e.Gone {

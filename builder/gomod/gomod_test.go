@@ -22,11 +22,25 @@ func client(t *testing.T, p *gomodtest.Proxy) *Client {
 	return &Client{Proxies: Proxies{URLs: []string{p.URL}, SumKey: p.Key, SumURL: "http://127.0.0.1:1"}, Dir: t.TempDir()}
 }
 
+// installedGo is a Go as far as settings go, and a directory with a link to it.
+func installedGo(t *testing.T) (root, bin string) {
+	t.Helper()
+	root, bin = t.TempDir(), t.TempDir()
+	program := filepath.Join(root, "bin", "go")
+	err := errors.Join(os.Mkdir(filepath.Dir(program), 0o755), os.WriteFile(program, nil, 0o755), os.Symlink(program, filepath.Join(bin, "go")),
+		os.WriteFile(filepath.Join(root, "go.env"), []byte("# defaults\nGOPROXY=https://installed.example,direct\n"), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root, bin
+}
+
 func TestDiscover(t *testing.T) {
 	saved := filepath.Join(t.TempDir(), "env")
 	if err := os.WriteFile(saved, []byte("GOFLAGS=-x\nGOPROXY=https://saved.example\nGOPRIVATE=corp.example\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	root, bin := installedGo(t)
 	for _, c := range []struct {
 		name   string
 		env    map[string]string
@@ -35,7 +49,10 @@ func TestDiscover(t *testing.T) {
 		from   string
 		err    string
 	}{
-		{"built-in", nil, nil, []string{defaultProxy}, "built-in", ""},
+		{"nobody", nil, nil, nil, "", ""},
+		{"the root of a Go", map[string]string{"GOROOT": root}, nil, []string{"https://installed.example"}, "the installed Go", ""},
+		{"a Go on the path", map[string]string{"PATH": "/nonexistent:" + bin}, nil, []string{"https://installed.example"}, "the installed Go", ""},
+		{"go env before it", map[string]string{"GOROOT": root, "GOENV": saved}, nil, []string{"https://saved.example"}, "go env", ""},
 		{"environment", map[string]string{"GOPROXY": "https://a.example/,direct|http://b.example,off,https://c.example", "GOENV": saved}, []string{"https://d.example"},
 			[]string{"https://a.example", "http://b.example"}, "GOPROXY", ""},
 		{"configuration", map[string]string{"GOENV": saved}, []string{"https://d.example"}, []string{"https://d.example"}, "configuration", ""},

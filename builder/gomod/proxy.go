@@ -15,9 +15,8 @@ import (
 // "go:github.com/!burnt!sushi/toml/@v/v1.5.0.zip". A lock never names a proxy.
 const Scheme = "go:"
 
-// The proxy and the checksum database that are used where nobody names others.
+// The checksum database that is used where nobody names another.
 const (
-	defaultProxy  = "https://proxy.golang.org"
 	defaultSumDB  = "sum.golang.org"
 	defaultSumKey = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
 )
@@ -40,7 +39,8 @@ type DiscoverOptions struct {
 }
 
 // Discover finds the module proxies: GOPROXY of the environment, then the
-// configuration, then GOPROXY of `go env -w`, then the Go project's own. The
+// configuration, then GOPROXY of `go env -w`, then that of the machine's own Go.
+// Where none of these names one there is none, and who asks is told so. The
 // checksum database follows GOSUMDB, GONOSUMDB and GOPRIVATE, as with the go command.
 func Discover(opt DiscoverOptions) (Proxies, error) {
 	if opt.Getenv == nil {
@@ -49,7 +49,8 @@ func Discover(opt DiscoverOptions) (Proxies, error) {
 	if opt.Note == nil {
 		opt.Note = func(string, ...any) {}
 	}
-	saved := goEnv(opt.Getenv)
+	saved := readGoEnv(userGoEnv(opt.Getenv))
+	installed := readGoEnv(installedGoEnv(opt.Getenv))
 	get := func(key string) string {
 		if v := opt.Getenv(key); v != "" {
 			return v
@@ -65,7 +66,7 @@ func Discover(opt DiscoverOptions) (Proxies, error) {
 	}
 	lists := []struct{ from, list string }{
 		{"GOPROXY", opt.Getenv("GOPROXY")}, {"configuration", strings.Join(opt.Config, ",")},
-		{"go env", saved["GOPROXY"]}, {"built-in", defaultProxy},
+		{"go env", saved["GOPROXY"]}, {"the installed Go", installed["GOPROXY"]},
 	}
 	for _, l := range lists {
 		if l.list == "" {
@@ -93,7 +94,7 @@ func (p *Proxies) add(list string, note func(string, ...any)) error {
 		}
 		u, err := url.Parse(word)
 		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
-			return fmt.Errorf("reading module proxy %q of %s: it is no web address: write one such as %s", word, p.From, defaultProxy)
+			return fmt.Errorf("reading module proxy %q of %s: it is no web address: write one such as https://proxy.example", word, p.From)
 		}
 		p.URLs = append(p.URLs, word)
 	}
@@ -155,16 +156,33 @@ func Location(m module.Version, file string) (string, error) {
 	return Scheme + path + "/@v/" + version + "." + file, nil
 }
 
-// goEnv reads the settings that `go env -w` wrote.
-func goEnv(getenv func(string) string) map[string]string {
-	file := getenv("GOENV")
-	if file == "" {
-		dir, err := os.UserConfigDir()
-		if err != nil {
-			return nil
-		}
-		file = filepath.Join(dir, "go", "env")
+// userGoEnv is the file that `go env -w` writes.
+func userGoEnv(getenv func(string) string) string {
+	if file := getenv("GOENV"); file != "" {
+		return file
 	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "go", "env")
+}
+
+// installedGoEnv is the file of defaults in the Go that GOROOT or PATH leads to.
+func installedGoEnv(getenv func(string) string) string {
+	if root := getenv("GOROOT"); root != "" {
+		return filepath.Join(root, "go.env")
+	}
+	for _, dir := range filepath.SplitList(getenv("PATH")) {
+		if program, err := filepath.EvalSymlinks(filepath.Join(dir, "go")); err == nil {
+			return filepath.Join(filepath.Dir(filepath.Dir(program)), "go.env")
+		}
+	}
+	return ""
+}
+
+// readGoEnv reads the settings of such a file; one that is not there has none.
+func readGoEnv(file string) map[string]string {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil
