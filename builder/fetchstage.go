@@ -108,21 +108,13 @@ func (p *plan) neededBlobs(ctx context.Context, b *Builder) []fetch.Blob {
 		if p.superfluous(st) {
 			continue
 		}
-		low, err1 := p.packages(st.shared)
-		all, err2 := p.packages(st.own)
-		if err1 == nil && err2 == nil && st.spec.Purpose == rootfs.Runtime {
-			all, err2 = p.withLibraries(all, p.known.libraries)
-		}
-		if err1 != nil || err2 != nil {
+		specs, err := p.layers(st)
+		if err != nil {
 			continue // the stage that uses the set says what is wrong with it
 		}
-		specs := stacked
-		if st.onTop {
-			specs = onTopOf
-		}
-		for _, s := range specs(low, all, st.spec) {
+		for _, s := range specs {
 			var l rootLayer
-			if b.cache.get(layerKey(s), &l) && b.reachable(l.Layer.Desc.Digest, l.Contents) {
+			if b.cache.get(layerKey(s.Spec), &l) && b.reachable(l.Layer.Desc.Digest, l.Contents) {
 				continue
 			}
 			for _, pkg := range s.Packages {
@@ -170,6 +162,40 @@ type stackPlan struct {
 	shared, own string
 	spec        rootfs.Spec
 	onTop       bool // what is shared is another image's, and in its layers
+}
+
+// setLayer is a layer of packages, and the name of the set that it is made of.
+type setLayer struct {
+	rootfs.Spec
+	set string
+}
+
+// layers are those of a root filesystem, the shared one first.
+func (p *plan) layers(st stackPlan) ([]setLayer, error) {
+	low, err := p.packages(st.shared)
+	if err != nil {
+		return nil, err
+	}
+	all, err := p.packages(st.own)
+	if err == nil && st.spec.Purpose == rootfs.Runtime {
+		all, err = p.withLibraries(all, p.known.libraries)
+	}
+	if err != nil {
+		return nil, err
+	}
+	specs := stacked
+	if st.onTop {
+		specs = onTopOf
+	}
+	var out []setLayer
+	for i, s := range specs(low, all, st.spec) {
+		l := setLayer{s, st.shared}
+		if i > 0 || st.onTop {
+			l.set = st.own
+		}
+		out = append(out, l)
+	}
+	return out, nil
 }
 
 // probe tells whether it is what tests connect with.

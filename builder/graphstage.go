@@ -109,23 +109,15 @@ func (b *Builder) marshal(ctx context.Context, p *plan, g *made) error {
 
 // stack makes the layers of a shared set and of a recipe's own on top of it.
 func (b *Builder) stack(ctx context.Context, p *plan, st stackPlan) ([]rootLayer, error) {
-	low, err := p.packages(st.shared)
-	if err != nil {
-		return nil, err
-	}
-	all, err := p.packages(st.own)
+	layers, err := p.layers(st)
 	if err != nil {
 		return nil, err
 	}
 	var out []rootLayer
-	for i, spec := range stacked(low, all, st.spec) {
-		note := st.shared
-		if i > 0 {
-			note = st.own
-		}
-		l, err := b.packageLayer(ctx, p, note, spec)
+	for _, s := range layers {
+		l, err := b.packageLayer(ctx, p, s.set, s.Spec)
 		if err != nil {
-			return nil, fmt.Errorf("assembling %q for recipe %q: %w", note, p.req.Recipe.Name, err)
+			return nil, fmt.Errorf("assembling %q for recipe %q: %w", s.set, p.req.Recipe.Name, err)
 		}
 		out = append(out, l)
 	}

@@ -57,20 +57,13 @@ func (b *Builder) Outlook(ctx context.Context, req Request) (Outlook, error) {
 }
 
 func (b *Builder) layerUses(ctx context.Context, p *plan, st stackPlan) ([]LayerUse, error) {
-	low, err := p.packages(st.shared)
-	if err != nil {
-		return nil, err
-	}
-	all, err := p.packages(st.own)
+	layers, err := p.layers(st)
 	if err != nil {
 		return nil, err
 	}
 	var uses []LayerUse
-	for i, s := range stacked(low, all, st.spec) {
-		u := LayerUse{Key: layerKey(s), Name: st.shared, Packages: len(s.Packages)}
-		if i > 0 {
-			u.Name = st.own
-		}
+	for _, s := range layers {
+		u := LayerUse{Key: layerKey(s.Spec), Name: s.set, Packages: len(s.Packages)}
 		for _, pkg := range s.Packages {
 			u.Bytes += pkg.Size
 		}

@@ -42,13 +42,15 @@ func (u *uses) list() []string {
 func (p *plan) compilerKeys() []string {
 	var keys []string
 	for _, st := range p.stacks() {
-		low, err1 := p.packages(st.shared)
-		all, err2 := p.packages(st.own)
-		if st.spec.Purpose == rootfs.Runtime || st.probe() || err1 != nil || err2 != nil {
+		if st.spec.Purpose == rootfs.Runtime || st.probe() {
 			continue
 		}
-		for _, s := range stacked(low, all, st.spec) {
-			keys = append(keys, layerKey(s))
+		layers, err := p.layers(st)
+		if err != nil {
+			continue // the stage that uses the set says what is wrong with it
+		}
+		for _, s := range layers {
+			keys = append(keys, layerKey(s.Spec))
 		}
 	}
 	return keys

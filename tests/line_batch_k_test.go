@@ -38,14 +38,7 @@ func TestLineBatchK(t *testing.T) {
 	s.ok(args...)
 	ctd := rig.StartContainerd(t, rig.ContainerdOptions{Suite: rig.Trixie})
 	ctd.MustCtr("-n", "k8s.io", "images", "import", "--platform", "linux/riscv64", file)
-	got := strings.Fields(ctd.MustCtr("-n", "k8s.io", "images", "ls", "-q"))
-	slices.Sort(got)
-	foreign := 0
-	for _, line := range strings.Split(ctd.MustCtr("-n", "k8s.io", "images", "ls"), "\n")[1:] {
-		if !strings.Contains(line, " linux/riscv64 ") {
-			foreign++
-		}
-	}
+	got, foreign := kubernetesImages(ctd)
 	limit := "the names that K3s lists, for what was built"
 	if full {
 		limit = fmt.Sprintf("the %d names that K3s lists", len(k3sCatalogue))

@@ -44,18 +44,24 @@ func TestLineBoardHBundle(t *testing.T) {
 		}
 		ctd := rig.StartContainerd(t, rig.ContainerdOptions{Suite: c.suite})
 		ctd.MustCtr("-n", "k8s.io", "images", "import", "--platform", "linux/riscv64", unpacked(t, file))
-		got := strings.Fields(ctd.MustCtr("-n", "k8s.io", "images", "ls", "-q"))
-		slices.Sort(got)
-		foreign := 0
-		for _, line := range strings.Split(ctd.MustCtr("-n", "k8s.io", "images", "ls"), "\n")[1:] {
-			if !strings.Contains(line, " linux/riscv64 ") {
-				foreign++
-			}
-		}
+		got, foreign := kubernetesImages(ctd)
 		figure(t, "board H", fmt.Sprintf("containerd %s imports %s: %s; %d not for riscv64", ctd.Version, c.file, strings.Join(got, " "), foreign),
 			"the names of K3s for what is in it", slices.Equal(got, want) && foreign == 0, false)
 		holds(t, ctd, want[2])
 	}
+}
+
+// kubernetesImages are the names of the images that containerd has for
+// Kubernetes, sorted, and how many of them are not for riscv64.
+func kubernetesImages(c *rig.Containerd) (all []string, foreign int) {
+	all = strings.Fields(c.MustCtr("-n", "k8s.io", "images", "ls", "-q"))
+	slices.Sort(all)
+	for _, line := range strings.Split(c.MustCtr("-n", "k8s.io", "images", "ls"), "\n")[1:] {
+		if !strings.Contains(line, " linux/riscv64 ") {
+			foreign++
+		}
+	}
+	return all, foreign
 }
 
 // unpacked is an archive without its compression, which K3s takes away itself

@@ -192,15 +192,21 @@ func (d *downloader) persist(ctx context.Context, t *transfer, url string) error
 // wait sleeps before a round: with growing time and jitter, and as long as the
 // servers asked for.
 func (d *downloader) wait(ctx context.Context, round int, last map[string]error) error {
-	pause := d.opt.Backoff << min(round-1, 6)
-	pause = pause/2 + rand.N(pause)
+	var asked time.Duration
 	for _, err := range last {
 		var c *cause
 		if errors.As(err, &c) && c.kind == passing {
-			pause = max(pause, min(c.retryAfter, maxRetryAfter))
+			asked = max(asked, min(c.retryAfter, maxRetryAfter))
 		}
 	}
-	timer := time.NewTimer(pause)
+	return Pause(ctx, d.opt.Backoff<<min(round-1, 6), asked)
+}
+
+// Pause waits for half a backoff to one and a half, so that clients that failed
+// together do not come back together, and at least as long as they were asked to.
+// The error is that of a context that ends before.
+func Pause(ctx context.Context, backoff, atLeast time.Duration) error {
+	timer := time.NewTimer(max(backoff/2+rand.N(backoff), atLeast))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

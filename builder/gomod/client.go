@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/mod/module"
+
+	"github.com/riscv-build/riscv-build/builder/fetch"
 )
 
 const (
@@ -83,17 +85,10 @@ func (c *Client) fetch(ctx context.Context, location string, urls []string, use 
 			break
 		}
 		if round < rounds-1 {
-			wait(ctx, backoff<<round)
+			_ = fetch.Pause(ctx, backoff<<round, 0) // the next round meets the context's end
 		}
 	}
 	return e
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }
 
 // Read gives a small file.

@@ -99,13 +99,26 @@ func Compress(ctx context.Context, store content.Store, l Layer) (Layer, error) 
 	if l.Desc.MediaType != ocispec.MediaTypeImageLayer {
 		return l, nil
 	}
+	desc, err := compressed(ctx, store, l, func(w io.Writer) (io.WriteCloser, error) {
+		return gzip.NewWriterLevel(w, gzip.BestCompression)
+	})
+	if err != nil {
+		return Layer{}, err
+	}
+	desc.MediaType = ocispec.MediaTypeImageLayerGzip
+	l.Desc = desc
+	return l, nil
+}
+
+// compressed stores what a compressor makes of a layer.
+func compressed(ctx context.Context, store content.Store, l Layer, compressor func(io.Writer) (io.WriteCloser, error)) (ocispec.Descriptor, error) {
 	src, err := store.ReaderAt(ctx, l.Desc)
 	if err != nil {
-		return Layer{}, fmt.Errorf("opening layer %q: %w", l.Note, err)
+		return ocispec.Descriptor{}, fmt.Errorf("opening layer %q: %w", l.Note, err)
 	}
 	defer src.Close()
 	dgst, size, err := put(ctx, store, func(w io.Writer) error {
-		z, err := gzip.NewWriterLevel(w, gzip.BestCompression)
+		z, err := compressor(w)
 		if err != nil {
 			return err
 		}
@@ -115,10 +128,9 @@ func Compress(ctx context.Context, store content.Store, l Layer) (Layer, error) 
 		return z.Close()
 	})
 	if err != nil {
-		return Layer{}, fmt.Errorf("compressing layer %q: %w", l.Note, err)
+		return ocispec.Descriptor{}, fmt.Errorf("compressing layer %q: %w", l.Note, err)
 	}
-	l.Desc = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: dgst, Size: size}
-	return l, nil
+	return ocispec.Descriptor{Digest: dgst, Size: size}, nil
 }
 
 // Decompress returns the layer with its blob as the plain tar that DiffID names.

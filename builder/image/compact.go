@@ -14,25 +14,9 @@ import (
 // Compact stores a layer in a form that is quick to make and to read, for caches:
 // the bytes of an image's layers are those of Compress.
 func Compact(ctx context.Context, store content.Store, l Layer) (ocispec.Descriptor, error) {
-	src, err := store.ReaderAt(ctx, l.Desc)
-	if err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("opening layer %q: %w", l.Note, err)
-	}
-	defer src.Close()
-	dgst, size, err := put(ctx, store, func(w io.Writer) error {
-		z, err := zstd.NewWriter(w)
-		if err != nil {
-			return err
-		}
-		if _, err := io.Copy(z, content.NewReader(src)); err != nil {
-			return err
-		}
-		return z.Close()
-	})
-	if err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("compressing layer %q: %w", l.Note, err)
-	}
-	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerZstd, Digest: dgst, Size: size}, nil
+	desc, err := compressed(ctx, store, l, func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) })
+	desc.MediaType = ocispec.MediaTypeImageLayerZstd
+	return desc, err
 }
 
 // Unpack stores the uncompressed form of a compressed layer, which must be what

@@ -54,7 +54,7 @@ func TestErrors(t *testing.T) {
 		{"file://" + root + "/x", none, 2, []string{"does not have this commit"}},
 		{s.URL + "/x/.git", tag, 2, []string{`the tag "v1" and no commit`, hash, "^{}"}},
 	} {
-		_, _, err := fetch(t, Commit{URLs: []string{c.url}, Hash: c.hash}, quick(t))
+		_, _, err := fetched(t, Commit{URLs: []string{c.url}, Hash: c.hash}, quick(t))
 		var e *Error
 		if !errors.As(err, &e) || e.ExitCode() != c.exit {
 			t.Errorf("%s gives %v", c.url, err)
@@ -81,7 +81,7 @@ func TestMirrors(t *testing.T) {
 		}
 	}
 	urls := []string{"http://127.0.0.1:1/x.git", s.URL + "/none.git", s.URL + "/x/.git", "http://127.0.0.1:1/never.git"}
-	if got, _, err := fetch(t, Commit{URLs: urls, Hash: hash}, opt); err != nil || got != sampleListing() {
+	if got, _, err := fetched(t, Commit{URLs: urls, Hash: hash}, opt); err != nil || got != sampleListing() {
 		t.Errorf("%v\n%s", err, got)
 	}
 	if !slices.Equal(notices, urls[:2]) {
@@ -94,7 +94,7 @@ func TestMirrors(t *testing.T) {
 		}
 		return faults >= 0
 	}
-	if _, _, err := fetch(t, Commit{URLs: urls[2:3], Hash: hash}, quick(t)); err != nil {
+	if _, _, err := fetched(t, Commit{URLs: urls[2:3], Hash: hash}, quick(t)); err != nil {
 		t.Errorf("a server that is busy once: %v", err)
 	}
 }
@@ -113,7 +113,7 @@ func TestCancelAndStall(t *testing.T) {
 	}
 	opt := quick(t)
 	opt.Stall, opt.Rounds = 50*time.Millisecond, 1
-	_, _, err := fetch(t, Commit{URLs: []string{s.URL + "/x/.git"}, Hash: hash}, opt)
+	_, _, err := fetched(t, Commit{URLs: []string{s.URL + "/x/.git"}, Hash: hash}, opt)
 	var e *Error
 	if !errors.As(err, &e) || !strings.Contains(err.Error(), "stalled") {
 		t.Errorf("a server that stands still gives %v", err)
@@ -146,13 +146,13 @@ func TestDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := Commit{URLs: []string{"file://" + root + "/x"}, Hash: hash}
-	if _, _, err := fetch(t, c, quick(t)); err == nil || !strings.Contains(err.Error(), "a file") {
+	if _, _, err := fetched(t, c, quick(t)); err == nil || !strings.Contains(err.Error(), "a file") {
 		t.Errorf("a missing object gives %v", err)
 	}
 	if err := os.WriteFile(path(blob), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = fetch(t, c, quick(t))
+	_, _, err = fetched(t, c, quick(t))
 	var e *Error
 	if !errors.As(err, &e) || e.ExitCode() != 4 || !strings.Contains(err.Error(), "damaged") || !strings.Contains(err.Error(), blob) {
 		t.Errorf("an object with another's content gives %v", err)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -22,6 +21,8 @@ import (
 	gitprotocol "github.com/go-git/go-git/v5/plumbing/transport/git"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 	gitssh "github.com/go-git/go-git/v5/plumbing/transport/ssh"
+
+	"github.com/riscv-build/riscv-build/builder/fetch"
 )
 
 // fetcher is one Write.
@@ -87,22 +88,11 @@ func (f *fetcher) obtain(ctx context.Context, urls []string, hash string) (*repo
 		if !again || round == f.opt.Rounds-1 {
 			break
 		}
-		if err := pause(ctx, f.opt.Backoff<<min(round, 6)); err != nil {
+		if err := fetch.Pause(ctx, f.opt.Backoff<<min(round, 6), 0); err != nil {
 			return nil, fmt.Errorf("fetching commit %s of %s: %w", hash, f.opt.Name, err)
 		}
 	}
 	return nil, f.gaveUp(hash, tried...)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d/2 + rand.N(d))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 func (f *fetcher) tell(e Event) {

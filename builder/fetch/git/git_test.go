@@ -22,8 +22,8 @@ func quick(t *testing.T) Options {
 	return Options{Name: `source "x" (x.toml:7)`, Dir: t.TempDir(), Rounds: 2, Backoff: time.Millisecond, Stall: 10 * time.Second, Netrc: filepath.Join(t.TempDir(), "none")}
 }
 
-// fetch gives the tar as text lines, and its bytes. Nothing may be left behind.
-func fetch(t *testing.T, c Commit, opt Options) (listing string, raw []byte, err error) {
+// fetched gives the tar as text lines, and its bytes. Nothing may be left behind.
+func fetched(t *testing.T, c Commit, opt Options) (listing string, raw []byte, err error) {
 	t.Helper()
 	var b bytes.Buffer
 	date, err := Write(t.Context(), &b, c, opt)
@@ -138,7 +138,7 @@ func TestWrite(t *testing.T) {
 				c.server.count("")
 				c.server.received = 0
 			}
-			got, raw, err := fetch(t, Commit{URLs: []string{c.url}, Hash: hash}, quick(t))
+			got, raw, err := fetched(t, Commit{URLs: []string{c.url}, Hash: hash}, quick(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -162,7 +162,7 @@ func TestWrite(t *testing.T) {
 			}
 		})
 	}
-	if _, raw, err := fetch(t, Commit{URLs: []string{plain.URL + "/x.git"}, Hash: tip}, quick(t)); err != nil || bytes.Equal(raw, first) {
+	if _, raw, err := fetched(t, Commit{URLs: []string{plain.URL + "/x.git"}, Hash: tip}, quick(t)); err != nil || bytes.Equal(raw, first) {
 		t.Errorf("the tip of a branch gives %d bytes, %v", len(raw), err)
 	}
 }
@@ -181,13 +181,13 @@ func TestSubmodules(t *testing.T) {
 	hash := add("top", "outer", "outer")
 	s := serve(t, root)
 	want := "755 source/\n644 source/.gitmodules 50 bytes\n755 source/outer/\n"
-	got, _, err := fetch(t, Commit{URLs: []string{s.URL + "/top/.git"}, Hash: hash}, quick(t))
+	got, _, err := fetched(t, Commit{URLs: []string{s.URL + "/top/.git"}, Hash: hash}, quick(t))
 	if err != nil || got != want+"644 source/z z\n" {
 		t.Errorf("without submodules: %v\n%s", err, got)
 	}
 	want += "644 source/outer/.gitmodules 58 bytes\n755 source/outer/lib/\n755 source/outer/lib/inner/\n644 source/outer/lib/inner/inner.txt in\n644 source/outer/outer.txt out\n644 source/z z\n"
 	for _, url := range []string{"file://" + root + "/top", s.URL + "/top"} {
-		got, _, err = fetch(t, Commit{URLs: []string{url}, Hash: hash, Submodules: true}, quick(t))
+		got, _, err = fetched(t, Commit{URLs: []string{url}, Hash: hash, Submodules: true}, quick(t))
 		if err != nil || got != want {
 			t.Errorf("%s: %v\n%s\nwant:\n%s", url, err, got, want)
 		}
@@ -195,7 +195,7 @@ func TestSubmodules(t *testing.T) {
 	// A server may not name what lies on this machine.
 	gitCommand(t, filepath.Join(root, "top"), "config", "-f", ".gitmodules", "submodule.outer.url", "file://"+root+"/outer")
 	bad := commit(t, filepath.Join(root, "top"), nil)
-	_, _, err = fetch(t, Commit{URLs: []string{s.URL + "/top"}, Hash: bad, Submodules: true}, quick(t))
+	_, _, err = fetched(t, Commit{URLs: []string{s.URL + "/top"}, Hash: bad, Submodules: true}, quick(t))
 	if err == nil || !strings.Contains(err.Error(), "none of https://") {
 		t.Errorf("a submodule of this machine gives %v", err)
 	}
@@ -219,7 +219,7 @@ func TestNetrc(t *testing.T) {
 	opt := quick(t)
 	opt.Client = s.Client()
 	c := Commit{URLs: []string{s.URL + "/x/.git"}, Hash: hash}
-	if _, _, err := fetch(t, c, opt); err == nil || !strings.Contains(err.Error(), "netrc") {
+	if _, _, err := fetched(t, c, opt); err == nil || !strings.Contains(err.Error(), "netrc") {
 		t.Errorf("without an account: %v", err)
 	}
 	opt.Netrc = filepath.Join(t.TempDir(), "netrc")
@@ -227,7 +227,7 @@ func TestNetrc(t *testing.T) {
 	if err := os.WriteFile(opt.Netrc, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := fetch(t, c, opt); err != nil {
+	if _, _, err := fetched(t, c, opt); err != nil {
 		t.Errorf("with an account: %v", err)
 	}
 	plain := serve(t, root)
@@ -237,7 +237,7 @@ func TestNetrc(t *testing.T) {
 		}
 		return false
 	}
-	if _, _, err := fetch(t, Commit{URLs: []string{plain.URL + "/x/.git"}, Hash: hash}, opt); err != nil {
+	if _, _, err := fetched(t, Commit{URLs: []string{plain.URL + "/x/.git"}, Hash: hash}, opt); err != nil {
 		t.Error(err)
 	}
 }

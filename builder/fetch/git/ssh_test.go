@@ -94,7 +94,7 @@ func TestSSH(t *testing.T) {
 	c := Commit{URLs: []string{"ssh://root@" + address + root + "/x"}, Hash: hash}
 	refused := func(what string) {
 		t.Helper()
-		_, _, err := fetch(t, c, quick(t))
+		_, _, err := fetched(t, c, quick(t))
 		var e *Error
 		if !errors.As(err, &e) || e.Tried[0].Kind != Refused {
 			t.Errorf("%s gives %v", what, err)
@@ -111,11 +111,11 @@ func TestSSH(t *testing.T) {
 	if err := keys.Add(agent.AddedKey{PrivateKey: key}); err != nil {
 		t.Fatal(err)
 	}
-	if got, _, err := fetch(t, c, quick(t)); err != nil || got != sampleListing() {
+	if got, _, err := fetched(t, c, quick(t)); err != nil || got != sampleListing() {
 		t.Errorf("%v\n%s", err, got)
 	}
 	c.URLs[0] += "-none"
-	if _, _, err := fetch(t, c, quick(t)); err == nil || !strings.Contains(err.Error(), "no git repository") {
+	if _, _, err := fetched(t, c, quick(t)); err == nil || !strings.Contains(err.Error(), "no git repository") {
 		t.Errorf("a directory that is not there gives %v", err)
 	}
 }

@@ -123,28 +123,9 @@ create_database() {
 	fi
 }
 
-run_init_files() {
-	local file
-	for file in /docker-entrypoint-initdb.d/*; do
-		case $file in
-		*.sh)
-			if [[ -x $file ]]; then
-				say "running $file"
-				"$file"
-			else
-				say "sourcing $file"
-				. "$file"
-			fi
-			;;
-		*.sql) say "running $file" && docker_process_sql --file "$file" ;;
-		*.sql.gz) say "running $file" && gunzip -c "$file" | docker_process_sql ;;
-		*.sql.xz) say "running $file" && xz -dc "$file" | docker_process_sql ;;
-		*.sql.zst) say "running $file" && zstd -dcq "$file" | docker_process_sql ;;
-		'/docker-entrypoint-initdb.d/*') ;;
-		*) say "ignoring $file" ;;
-		esac
-	done
-}
+process_sql_file() { docker_process_sql --file "$1"; }
+
+. /usr/local/lib/docker-initdb/run-init-files.sh
 
 # make_cluster fills an empty data directory. Its arguments are the server's.
 make_cluster() {
