@@ -83,7 +83,7 @@ func byRunc(t *testing.T) *prepared {
 // forget takes from the state directory what graphs, images and tests gave.
 func (h *hosted) forget() {
 	h.t.Helper()
-	for _, kind := range []string{"artifacts-*", "image-*", "check-test-*"} {
+	for _, kind := range []string{"build-*", "artifacts-*", "image-*", "check-test-*"} {
 		files, err := filepath.Glob(filepath.Join(h.dir, "cache", kind))
 		if err != nil {
 			h.t.Fatal(err)
