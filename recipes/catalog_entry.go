@@ -100,6 +100,9 @@ func (s Source) origin() string {
 		return "Debian source " + version
 	case s.URL != "":
 		return "upstream source"
+	case s.Go != "":
+		_, version, _ := strings.Cut(s.Go, "@")
+		return "Go module " + version
 	}
 	return "source beside the recipe"
 }
