@@ -44,6 +44,9 @@ func readCaches(c *cli.Context) (caches, error) {
 		for _, value := range c.StringSlice(flag) {
 			p, err := readCache(flag, value)
 			places = append(places, p)
+			if err == nil && p.registry && c.Bool("offline") {
+				err = usagef("reading --%s %q: with --offline no registry is asked or sent anything: leave out one of the two, or keep the cache in a directory (type=local,%s=DIR)", flag, value, cacheDir[flag])
+			}
 			problems = append(problems, err)
 		}
 		return places

@@ -50,6 +50,22 @@ func TestWrongCachesAreReportedAtOnce(t *testing.T) {
 	}
 }
 
+// Offline no registry is asked for a cache or sent one; a directory is another matter.
+func TestOfflineTakesNoCacheOfARegistry(t *testing.T) {
+	const registry = "type=registry,ref=127.0.0.1:1/ci"
+	for _, verb := range []string{"build", "batch"} {
+		t.Run(verb, func(t *testing.T) {
+			code, _, stderr := do(t, verb, "busybox", "--offline", "--cache-from", registry, "--cache-to", registry+",mode=max")
+			refused(t, code, stderr, "--cache-from \""+registry, "--cache-to \""+registry, "(type=local,src=DIR)", "(type=local,dest=DIR)")
+			dir := t.TempDir()
+			code, _, stderr = do(t, verb, "pause", "--offline", "--cache-from", "type=local,src="+dir, "--cache-to", "type=local,dest="+dir)
+			if code == exitUsage || strings.Contains(stderr, "--cache") {
+				t.Errorf("local caches: exit %d, %s", code, stderr)
+			}
+		})
+	}
+}
+
 // refused checks that a run was refused because of the command line, for all of
 // the reasons, and left the state directory alone.
 func refused(t *testing.T, code int, stderr string, reasons ...string) {
