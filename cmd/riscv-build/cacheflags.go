@@ -97,8 +97,8 @@ func readCache(flag, value string) (cachePlace, error) {
 			bad("%v", err)
 		}
 	}
-	for other, key := range keyOf {
-		if known && other != kind && keys[key] != "" {
+	for _, key := range []string{"ref", cacheDir[flag]} {
+		if known && key != at && keys[key] != "" {
 			bad("%s is not for type=%s", key, kind)
 		}
 	}
