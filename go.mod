@@ -20,7 +20,6 @@ require (
 	github.com/go-git/go-billy/v5 v5.9.2
 	github.com/go-git/go-git/v5 v5.19.3
 	github.com/gofrs/flock v0.13.1
-	github.com/hinshun/vt10x v0.0.0-20220301184237-5011da428d02
 	github.com/klauspost/compress v1.20.2
 	github.com/mikelolasagasti/xz v1.0.1
 	github.com/moby/buildkit v0.34.2

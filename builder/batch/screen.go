@@ -167,7 +167,11 @@ func prefixed(name, text string) string {
 func (s *Screen) table(c display.Canvas) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	head := []string{fmt.Sprintf("%d recipes, %s", s.total, clock(time.Since(s.began)))}
+	recipes := "recipes"
+	if s.total == 1 {
+		recipes = "recipe"
+	}
+	head := []string{fmt.Sprintf("%d %s, %s", s.total, recipes, clock(time.Since(s.began)))}
 	for _, o := range Outcomes {
 		if n := s.counts[o]; n > 0 {
 			head = append(head, fmt.Sprintf("%d %s", n, o))

@@ -12,9 +12,9 @@ import (
 func TestTableFits(t *testing.T) {
 	now := time.Now()
 	s := &Screen{total: 9, began: now, counts: map[Outcome]int{Built: 5, Failed: 1}, rows: map[string]*row{
-		"eclipse-mosquitto": {name: "eclipse-mosquitto", stage: "engine", began: now, steps: steps{done: 13, cached: 12}},
-		"nginx":             {name: "nginx", stage: "push", began: now.Add(time.Second)},
-		"redis":             {name: "redis", began: now.Add(2 * time.Second)},
+		"eclipse-mosquitto": {name: "eclipse-mosquitto", stage: "engine", began: now.Add(-2 * time.Millisecond), steps: steps{done: 13, cached: 12}},
+		"nginx":             {name: "nginx", stage: "push", began: now.Add(-time.Millisecond)},
+		"redis":             {name: "redis", began: now},
 	}}
 	for _, c := range []struct {
 		width, height int

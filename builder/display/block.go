@@ -116,9 +116,10 @@ func (d *Display) size() (width, height int) {
 }
 
 // reflows tells whether the terminal breaks lines anew when it becomes narrower,
-// as nearly all do. The console of Linux, xterm and screen cut them off.
+// as nearly all do. The console of Linux, xterm and screen cut them off; tmux
+// breaks them wherever it runs.
 func reflows() bool {
-	return os.Getenv("TERM") != "linux" && os.Getenv("XTERM_VERSION") == "" && os.Getenv("STY") == ""
+	return os.Getenv("TMUX") != "" || os.Getenv("TERM") != "linux" && os.Getenv("XTERM_VERSION") == "" && os.Getenv("STY") == ""
 }
 
 // moved sums up the bytes of a kind of transfer. The caller holds the mutex.

@@ -14,6 +14,7 @@ func openTerminal(t *testing.T, term string) (*Display, console.Console) {
 	t.Setenv("TERM", term)
 	t.Setenv("XTERM_VERSION", "")
 	t.Setenv("STY", "")
+	t.Setenv("TMUX", "")
 	pty, name, err := console.NewPty()
 	if err != nil {
 		t.Fatal(err)

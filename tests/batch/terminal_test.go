@@ -2,192 +2,190 @@ package batch
 
 import (
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
-
-	"github.com/containerd/console"
-	"github.com/hinshun/vt10x"
 
 	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
-// window is a terminal with a program in it.
-type window struct {
-	pty    console.Console
-	screen vt10x.Terminal
-	cmd    *exec.Cmd
-	ended  chan struct{} // closed when all that was printed is on the screen
+// window is a terminal, that of tmux, with riscv-build in it.
+type window struct{ socket string }
 
-	mu      sync.Mutex
-	printed []byte
-}
+type size struct{ width, height int }
 
-// openWindow runs the program in a terminal of that size which, as that of
-// Linux, breaks no lines anew when it becomes narrower.
-func openWindow(t *testing.T, size console.WinSize, env []string, args ...string) *window {
+// openWindow runs riscv-build in a terminal of that size. Its exit status is
+// the last line on the screen.
+func openWindow(t *testing.T, s size, env string, args ...string) *window {
 	t.Helper()
-	pty, name, err := console.NewPty()
-	if err != nil {
+	rig.Need(t, "tmux", "tmux")
+	dir := t.TempDir()
+	config := filepath.Join(dir, "config")
+	if err := os.WriteFile(config, []byte("set-option -g status off\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tty, err := os.OpenFile(name, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &window{pty: pty, screen: vt10x.New(vt10x.WithSize(int(size.Width), int(size.Height))), cmd: exec.Command(rig.Binary, args...), ended: make(chan struct{})}
-	w.cmd.Env = append(append(os.Environ(), "TERM=linux"), env...)
-	w.cmd.Stdin, w.cmd.Stdout, w.cmd.Stderr = tty, tty, tty
-	if err := pty.Resize(size); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	tty.Close()
-	t.Cleanup(func() {
-		_ = w.cmd.Process.Kill()
-		_ = w.cmd.Wait()
-		<-w.ended
-		pty.Close()
-	})
-	go func() {
-		defer close(w.ended)
-		_, _ = io.Copy(w, pty) // EIO is the end of a terminal
-	}()
+	w := &window{socket: filepath.Join(dir, "socket")}
+	w.tmux(t, append([]string{
+		"-f", config, "new-session", "-d", "-x", strconv.Itoa(s.width), "-y", strconv.Itoa(s.height),
+		"env", env, "sh", "-c", `"$@"; echo "exit status $?"; exec sleep 600`, "sh", rig.Binary,
+	}, args...)...)
+	t.Cleanup(func() { w.tmux(t, "kill-server") })
 	return w
 }
 
-// Write takes what the program prints.
-func (w *window) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.printed = append(w.printed, b...)
-	return w.screen.Write(b)
+func (w *window) tmux(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := rig.Sh("tmux", append([]string{"-S", w.socket}, args...)...)
+	if err != nil {
+		t.Fatalf("tmux %q: %v: %s", args, err, out)
+	}
+	return out
 }
 
-// resize changes the window while the program runs.
-func (w *window) resize(t *testing.T, size console.WinSize) {
+// resize changes the terminal while riscv-build stands still: a terminal tells
+// its program the new size only after it has broken its lines anew.
+func (w *window) resize(t *testing.T, s size) {
 	t.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.screen.Resize(int(size.Width), int(size.Height))
-	if err := w.pty.Resize(size); err != nil {
+	shell := strings.TrimSpace(w.tmux(t, "display-message", "-p", "#{pane_pid}"))
+	var program int
+	rig.WaitFor(t, 10*time.Second, "the program in the terminal", func() bool {
+		text, err := os.ReadFile("/proc/" + shell + "/task/" + shell + "/children")
+		if err == nil {
+			program, err = strconv.Atoi(strings.TrimSpace(string(text)))
+		}
+		return err == nil
+	})
+	if err := syscall.Kill(program, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	w.tmux(t, "resize-window", "-x", strconv.Itoa(s.width), "-y", strconv.Itoa(s.height))
+	want := fmt.Sprintf("%d %d", s.height, s.width)
+	tty := strings.TrimSpace(w.tmux(t, "display-message", "-p", "#{pane_tty}"))
+	rig.WaitFor(t, 10*time.Second, "the new size of the terminal", func() bool {
+		out, err := rig.Sh("stty", "-F", tty, "size")
+		return err == nil && strings.TrimSpace(out) == want
+	})
+	if err := syscall.Kill(program, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// lines are those of the screen that are not empty.
-func (w *window) lines() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// lines are those on the screen, or with all those that can be scrolled back
+// to, without the empty ones.
+func (w *window) lines(t *testing.T, all bool) []string {
+	t.Helper()
+	args := []string{"capture-pane", "-p"}
+	if all {
+		args = append(args, "-S", "-")
+	}
 	var lines []string
-	for line := range strings.Lines(w.screen.String()) {
-		if line = strings.TrimRight(line, " \x00\n"); line != "" {
+	for line := range strings.Lines(w.tmux(t, args...)) {
+		if line = strings.TrimRight(line, " \n"); line != "" {
 			lines = append(lines, line)
 		}
 	}
 	return lines
 }
 
-// end waits for the program and gives all that it printed.
-func (w *window) end(t *testing.T) string {
-	t.Helper()
-	if err := w.cmd.Wait(); err != nil {
-		t.Errorf("the batch ended with %v: %q", err, w.lines())
-	}
-	<-w.ended
-	return string(w.printed)
-}
-
-// see waits until the last lines of the screen are those of the patterns, and
+// see waits until the last lines on the screen are those of the patterns, and
 // no other line is of the table.
 func (w *window) see(t *testing.T, patterns ...string) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for !looks(w.lines(), patterns) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the screen is\n%s\nnot\n%s", strings.Join(w.lines(), "\n"), strings.Join(patterns, "\n"))
+	var err error
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if err = compare(w.lines(t, true), patterns); err == nil {
+			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
+	t.Fatal(err)
 }
 
-func looks(lines, patterns []string) bool {
+func compare(lines, patterns []string) error {
+	table := regexp.MustCompile(`recipes?, |elapsed|^  slow`)
 	above := len(lines) - len(patterns)
-	if above < 0 || slices.ContainsFunc(lines[:above], regexp.MustCompile(`recipes, |elapsed|^  slow`).MatchString) {
-		return false
+	if above < 0 || slices.ContainsFunc(lines[:above], table.MatchString) {
+		return fmt.Errorf("the terminal shows\n%s\nnot\n%s", strings.Join(lines, "\n"), strings.Join(patterns, "\n"))
 	}
 	for i, p := range patterns {
 		if !regexp.MustCompile("^" + p + "$").MatchString(lines[above+i]) {
-			return false
+			return fmt.Errorf("the terminal shows\n%s\nand %q is not %q", strings.Join(lines, "\n"), lines[above+i], p)
 		}
 	}
-	return true
+	return nil
 }
 
-// The table stands whole at the bottom of the screen, whatever the size of the
-// terminal and whenever that changes, and is gone in the end.
+// The table stands whole at the bottom of the terminal, whatever its size and
+// whenever that changes, and nothing of it is left in the end.
 func TestTableOnATerminal(t *testing.T) {
-	dir := folder(t, nil, "a", "b", slow)
-	for _, size := range []console.WinSize{{Width: 80, Height: 24}, {Width: 40, Height: 10}, {Width: 200, Height: 50}} {
-		t.Run(fmt.Sprintf("%dx%d", size.Width, size.Height), func(t *testing.T) {
-			open := make(chan struct{})
-			g := openGate(t, open)
-			letGo := sync.OnceFunc(func() { close(open) })
-			defer letGo()
-			w := openWindow(t, size, nil, "batch", dir, "--jobs", "2", "--push", g.url, "--state-dir", filepath.Join(t.TempDir(), "s"))
-			head := `3 recipes, \d:\d\d, 2 built, 0\.0 MB fetched, 0\.0 MB pushed`
-			table := []string{head, "  recipe  stage   elapsed  cached", `  slow    push       \d:\d\d`}
-			if size.Width == 40 {
-				table[0] = `3 recipes, \d:\d\d, 2 built`
-			}
-			w.see(t, table...)
-			above := strings.Join(w.lines(), "\n")
-			if !regexp.MustCompile(`(?s)\[1/3\] [ab]: built in .*\[2/3\] [ab]: built in `).MatchString(above) {
-				t.Errorf("the recipes that are done are not above the table:\n%s", above)
-			}
-			for range 2 {
-				seen := w.lines()
-				rig.WaitFor(t, 10*time.Second, "the next second", func() bool { return !slices.Equal(w.lines(), seen) })
-				w.see(t, table...)
-			}
-			w.resize(t, console.WinSize{Width: 24, Height: 10})
-			w.see(t, `3 recipes, \d:\d\d`, "  recipe  stage", "  slow    push")
-			w.resize(t, console.WinSize{Width: 24, Height: 3})
-			w.see(t, `3 recipes, \d:\d\d`, "  recipe  stage")
-			w.resize(t, console.WinSize{Width: 120, Height: 30})
-			w.see(t, append([]string{head}, table[1:]...)...)
-			letGo()
-			printed := w.end(t)
-			if !strings.Contains(printed, "3 recipes in ") || regexp.MustCompile(`\x1b\[[0-9;]*[mJ]`).MatchString(printed) {
-				t.Errorf("printed: %q", printed)
-			}
-			lines := w.lines()
-			if !looks(lines, nil) || !strings.HasSuffix(lines[len(lines)-1], "if nothing were shared") {
-				t.Errorf("the last screen is\n%s", strings.Join(lines, "\n"))
-			}
-		})
+	open := make(chan struct{})
+	g := openGate(t, open)
+	letGo := sync.OnceFunc(func() { close(open) })
+	defer letGo()
+	wide := []string{
+		`3 recipes, \d:\d\d, 2 built, 0\.0 MB fetched, 0\.0 MB pushed`,
+		"  recipe  stage   elapsed  cached",
+		`  slow    push       \d:\d\d`,
 	}
+	narrow := []string{`3 recipes, \d:\d\d`, "  recipe  stage", "  slow    push"}
+
+	w := openWindow(t, size{80, 24}, "TERM=tmux-256color", "batch", folder(t, nil, "a", "b", slow),
+		"--jobs", "2", "--push", g.url, "--state-dir", filepath.Join(t.TempDir(), "s"))
+	w.see(t, wide...)
+	above := strings.Join(w.lines(t, false), "\n")
+	if !regexp.MustCompile(`(?s)\[1/3\] [ab]: built in .*\[2/3\] [ab]: built in `).MatchString(above) {
+		t.Errorf("the recipes that are done are not above the table:\n%s", above)
+	}
+	for range 2 {
+		seen := w.lines(t, false)
+		rig.WaitFor(t, 10*time.Second, "the next second", func() bool { return !slices.Equal(w.lines(t, false), seen) })
+		w.see(t, wide...)
+	}
+	for _, step := range []struct {
+		size
+		table []string
+	}{
+		{size{40, 12}, []string{`3 recipes, \d:\d\d, 2 built`, wide[1], wide[2]}},
+		{size{24, 12}, narrow},
+		{size{120, 30}, wide},
+		{size{24, 12}, narrow},
+		{size{24, 4}, narrow},
+		{size{80, 4}, wide},
+		{size{80, 24}, wide},
+	} {
+		w.resize(t, step.size)
+		w.see(t, step.table...)
+	}
+	letGo()
+	w.see(t, ".*if nothing were shared", "exit status 0")
+}
+
+// In a terminal that is too low the table has fewer lines.
+func TestTableOnALowTerminal(t *testing.T) {
+	open := make(chan struct{})
+	g := openGate(t, open)
+	letGo := sync.OnceFunc(func() { close(open) })
+	defer letGo()
+	w := openWindow(t, size{24, 3}, "TERM=tmux-256color", "batch", folder(t, nil, slow), "--push", g.url, "--state-dir", filepath.Join(t.TempDir(), "s"))
+	<-g.held
+	w.see(t, `1 recipe, \d:\d\d`, "  recipe  stage")
+	w.resize(t, size{80, 24})
+	w.see(t, `1 recipe, \d:\d\d, 0\.0 MB fetched, 0\.0 MB pushed`, "  recipe  stage   elapsed  cached", `  slow    push       \d:\d\d`)
+	letGo()
+	w.see(t, ".*if nothing were shared", "exit status 0")
 }
 
 // A terminal that cannot redraw gets the lines that a file gets.
 func TestPlainLinesOnADumbTerminal(t *testing.T) {
-	w := openWindow(t, console.WinSize{Width: 80, Height: 24}, []string{"TERM=dumb"}, "batch", folder(t, nil, "a"), "--state-dir", filepath.Join(t.TempDir(), "s"))
-	printed := w.end(t)
-	for _, line := range []string{"a: started\r\n", "[1/1] a: built in ", "1 recipe in "} {
-		if !strings.Contains(printed, line) {
-			t.Errorf("%q is missing in %q", line, printed)
-		}
-	}
-	if strings.ContainsRune(printed, '\x1b') {
-		t.Errorf("a dumb terminal is redrawn: %q", printed)
+	w := openWindow(t, size{80, 24}, "TERM=dumb", "batch", folder(t, nil, "a"), "--state-dir", filepath.Join(t.TempDir(), "s"))
+	w.see(t, ".*if nothing were shared", "exit status 0")
+	if lines := w.lines(t, false); lines[0] != "a: started" {
+		t.Errorf("the terminal shows\n%s", strings.Join(lines, "\n"))
 	}
 }
