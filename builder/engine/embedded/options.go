@@ -22,6 +22,7 @@ type Options struct {
 	// else uses Root, the remains of a crash were cleared. nil: nobody is told.
 	Notice func(format string, args ...any)
 
+	bounds      // of what containers take
 	shared bool // others use it: its worker says what runs riscv64 programs
 }
 
