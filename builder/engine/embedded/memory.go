@@ -28,13 +28,6 @@ const (
 	killedFirst = 1000
 )
 
-// bounds are what the containers of an engine may take of the machine together.
-// Zero is what suits the machine.
-type bounds struct {
-	memory int64 // bytes
-	pids   int64 // processes and threads
-}
-
 // ofMachine fills in what suits the machine.
 func (b bounds) ofMachine() (bounds, error) {
 	if b.pids == 0 {

@@ -26,6 +26,13 @@ type Options struct {
 	shared bool // others use it: its worker says what runs riscv64 programs
 }
 
+// bounds are what the containers of an engine may take of the machine together.
+// Zero is what suits the machine.
+type bounds struct {
+	memory int64 // bytes
+	pids   int64 // processes and threads
+}
+
 func (o Options) notice(format string, args ...any) {
 	if o.Notice != nil {
 		o.Notice(format, args...)
