@@ -20,12 +20,10 @@ readonly net_bind_service=10 net_raw=13
 # Pings are sent and ports below 1024 listened on without being root. What the
 # container may not do itself it cannot pass on.
 caps=
-if [ "${1-}" = telegraf ]; then
-	if may $net_bind_service; then caps=+net_bind_service; fi
-	if may $net_raw; then caps=${caps:+$caps,}+net_raw; fi
-	[ "$caps" = +net_bind_service,+net_raw ] ||
-		echo "$0: this container may not send pings, or not listen on ports below 1024: nor may telegraf" >&2
-fi
+if may $net_bind_service; then caps=+net_bind_service; fi
+if may $net_raw; then caps=${caps:+$caps,}+net_raw; fi
+[ "$caps" = +net_bind_service,+net_raw ] ||
+	echo "$0: this container may not send pings, or not listen on ports below 1024: nor may telegraf" >&2
 
 # Groups that were added to the container stay, such as that of Docker's socket; root's does not.
 groups=telegraf
