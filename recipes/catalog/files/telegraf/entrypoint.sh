@@ -23,7 +23,7 @@ caps=
 if may $net_bind_service; then caps=+net_bind_service; fi
 if may $net_raw; then caps=${caps:+$caps,}+net_raw; fi
 [ "$caps" = +net_bind_service,+net_raw ] ||
-	echo "$0: this container may not send pings, or not listen on ports below 1024: nor may telegraf" >&2
+	echo "$0: telegraf may not send pings, or not listen on ports below 1024: the container lacks NET_RAW or NET_BIND_SERVICE" >&2
 
 # Groups that were added to the container stay, such as that of Docker's socket; root's does not.
 groups=telegraf
