@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"testing"
@@ -23,6 +24,8 @@ import (
 type service struct {
 	Args []string `toml:"args"` // of docker run, after the image
 	Env  []string `toml:"env"`
+	// Files are mounted: a path inside and what is there.
+	Files map[string]string `toml:"files"`
 	// One of the three: a page, an exchange over TCP, a command in the container.
 	HTTP *struct {
 		Port   int    `toml:"port"`
@@ -74,7 +77,7 @@ func TestLineBatchG(t *testing.T) {
 				t.Fatal(err)
 			}
 			start := time.Now()
-			c := container{name: "batch-" + name, ref: ref, env: run.Env, args: run.Args}
+			c := container{name: "batch-" + name, ref: ref, env: run.Env, mounts: mounted(t, run.Files), args: run.Args}
 			pid, err := docker.up(c)
 			defer docker.cmd("rm", "-f", c.name) //nolint:errcheck // it may be gone
 			if err != nil {
@@ -97,6 +100,21 @@ func TestLineBatchG(t *testing.T) {
 			}
 		})
 	}
+}
+
+// mounted writes files that a container gets, where any user may read them.
+func mounted(t *testing.T, files map[string]string) [][2]string {
+	t.Helper()
+	dir := t.TempDir()
+	var mounts [][2]string
+	for inside, text := range files {
+		path := filepath.Join(dir, fmt.Sprint(len(mounts)))
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // read by the image's user
+			t.Fatal(err)
+		}
+		mounts = append(mounts, [2]string{path, inside})
+	}
+	return mounts
 }
 
 // answers asks a started image until it answers as it should.

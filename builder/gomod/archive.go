@@ -20,6 +20,10 @@ type Archive struct {
 	names map[string]*zip.File
 }
 
+// vendored says which modules a main module brings along. Zips hold none of
+// their packages, but those made by older Go still have the list.
+const vendored = "vendor/modules.txt"
+
 // Open reads the directory of a zip.
 func Open(v module.Version, r io.ReaderAt, size int64) (*Archive, error) {
 	z, err := zip.NewReader(r, size)
@@ -36,7 +40,9 @@ func Open(v module.Version, r io.ReaderAt, size int64) (*Archive, error) {
 		if !ok || name == "" || path.Clean("/"+name) != "/"+name {
 			return nil, fmt.Errorf("opening the zip of module %q at %q: file %q does not lie below %q: fetch it again", v.Path, v.Version, f.Name, prefix)
 		}
-		a.names[name] = f
+		if name != vendored {
+			a.names[name] = f
+		}
 	}
 	return a, nil
 }

@@ -187,6 +187,21 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// A list of packages that are not there would have the go command look for them.
+func TestOpenVendored(t *testing.T) {
+	v := module.Version{Path: "example.org/x", Version: "v1.0.0"}
+	data := gomodtest.Zip(t, "example.org/x@v1.0.0/", map[string]string{"go.mod": "module example.org/x\n", "vendor/modules.txt": "# a\n", "src/vendor/modules.txt": "# b\n"})
+	a, err := Open(v, bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := a.Names()
+	slices.Sort(names)
+	if !slices.Equal(names, []string{"go.mod", "src/vendor/modules.txt"}) {
+		t.Errorf("files %q", names)
+	}
+}
+
 func TestFetchErrors(t *testing.T) {
 	p := gomodtest.New(t)
 	c := client(t, p)

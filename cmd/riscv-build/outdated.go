@@ -141,7 +141,7 @@ func printOutdated(out io.Writer, r *outdated.Report, requests []builder.Request
 				file = name + " of `riscv-build catalog export DIR`"
 			}
 			fmt.Fprintf(out, "\nwrite into %s, for source %q:\n%s", file, s.Subject.Source, indent(s.Change))
-			if s.Kind != "dsc" {
+			if s.Kind == "url" { // the sums of others come from their index, their repository or the lock
 				fmt.Fprintln(out, "    and the sha256 of the new file")
 			}
 		}
