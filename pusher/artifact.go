@@ -25,17 +25,28 @@ type Artifact struct {
 // Artifact gives the artifact at [http://|https://]HOST/REPOSITORY[:TAG]; the
 // tag is "cache" where none is written.
 func (p *Pusher) Artifact(ref string) (*Artifact, error) {
+	r, err := parseArtifact(ref)
+	if err != nil {
+		return nil, err
+	}
+	return &Artifact{p: p, ref: r}, nil
+}
+
+// CheckArtifact says what is wrong with the name of an artifact.
+func CheckArtifact(ref string) error {
+	_, err := parseArtifact(ref)
+	return err
+}
+
+func parseArtifact(ref string) (reference, error) {
 	if !strings.Contains(ref[strings.LastIndexByte(ref, '/')+1:], ":") {
 		ref += ":" + defaultArtifactTag
 	}
 	r, err := parseRef(ref)
-	if err != nil {
-		return nil, err
+	if err == nil && r.digest != "" {
+		err = fmt.Errorf("reading image name %q: a digest cannot be written to: write a tag", ref)
 	}
-	if r.digest != "" {
-		return nil, fmt.Errorf("reading image name %q: a digest cannot be written to: write a tag", ref)
-	}
-	return &Artifact{p: p, ref: r}, nil
+	return r, err
 }
 
 // String is the artifact's name.

@@ -40,6 +40,10 @@ func batchCommand() *cli.Command {
 }
 
 func batchRecipes(c *cli.Context) error {
+	used, err := readCaches(c)
+	if err != nil {
+		return err
+	}
 	if c.Int("make-jobs") < 0 {
 		return usagef("reading --make-jobs %d: give a number of at least 1, or 0 to choose by processors, memory and recipes", c.Int("make-jobs"))
 	}
@@ -87,7 +91,7 @@ func batchRecipes(c *cli.Context) error {
 				requests = append(requests, i.Request)
 			}
 		}
-		return s.withCaches(c, requests, func() error {
+		return s.withCaches(c.Context, used, requests, func() error {
 			report, err := b.Run(c.Context, opt)
 			return errors.Join(err, giveReport(c, report))
 		})

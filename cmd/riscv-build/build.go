@@ -26,6 +26,10 @@ func buildCommand() *cli.Command {
 }
 
 func build(c *cli.Context) error {
+	used, err := readCaches(c)
+	if err != nil {
+		return err
+	}
 	return withRecipes(c, c.Args().Slice(), func(s *session, requests []builder.Request) error {
 		if engine := wantedLoad(c); engine != "" {
 			// Now, not after an hour of compiling.
@@ -38,7 +42,7 @@ func build(c *cli.Context) error {
 				requests[i].Load = store
 			}
 		}
-		return s.withCaches(c, requests, func() error {
+		return s.withCaches(c.Context, used, requests, func() error {
 			results, err := buildAll(c.Context, s.buildOne(c.Bool("changed")), requests, func(r *builder.Result) {
 				if !c.Bool("json") && r.Error == "" {
 					printResult(c.App.Writer, r)
