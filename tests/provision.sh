@@ -55,6 +55,7 @@ test)
 	want ssh openssh-client
 	want sshd openssh-server # a machine that an engine is on, for tests/remote
 	want xz xz-utils
+	want tmux tmux # a terminal, for tests/batch
 	want bash bash
 	;;
 *)

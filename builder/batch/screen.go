@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -161,11 +162,16 @@ func prefixed(name, text string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// table draws the recipes that are worked on.
+// table draws the recipes that are worked on. What there is no room for is left
+// out from the right and from below.
 func (s *Screen) table(c display.Canvas) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	head := []string{fmt.Sprintf("%d recipes", s.total)}
+	recipes := "recipes"
+	if s.total == 1 {
+		recipes = "recipe"
+	}
+	head := []string{fmt.Sprintf("%d %s, %s", s.total, recipes, clock(time.Since(s.began)))}
 	for _, o := range Outcomes {
 		if n := s.counts[o]; n > 0 {
 			head = append(head, fmt.Sprintf("%d %s", n, o))
@@ -175,22 +181,41 @@ func (s *Screen) table(c display.Canvas) []string {
 	if c.Pushed > 0 {
 		head = append(head, fmt.Sprintf("%.1f MB pushed", float64(c.Pushed)/1e6))
 	}
-	head = append(head, clock(time.Since(s.began)))
-	lines := []string{strings.Join(head, ", ")}
-	rows := make([]*row, 0, len(s.rows))
+	lines := []string{fitting(head, ", ", c.Width)}
+	rows := slices.SortedFunc(maps.Values(s.rows), func(x, y *row) int {
+		return cmp.Or(x.began.Compare(y.began), cmp.Compare(x.name, y.name))
+	})
 	width := len("recipe")
-	for _, r := range s.rows {
-		rows = append(rows, r)
+	for _, r := range rows {
 		width = max(width, len(r.name))
 	}
-	slices.SortFunc(rows, func(x, y *row) int { return cmp.Or(x.began.Compare(y.began), cmp.Compare(x.name, y.name)) })
+	line := func(name, stage, elapsed, cached string) {
+		cells := []string{fmt.Sprintf("  %-*s", width, name), fmt.Sprintf("%-6s", stage), fmt.Sprintf("%7s", elapsed), cached}
+		lines = append(lines, strings.TrimRight(fitting(cells, "  ", c.Width), " "))
+	}
 	if len(rows) > 0 {
-		lines = append(lines, fmt.Sprintf("  %-*s  %-6s  %8s  %s", width, "recipe", "stage", "elapsed", "cached"))
+		line("recipe", "stage", "elapsed", "cached")
 	}
 	for _, r := range rows {
-		lines = append(lines, fmt.Sprintf("  %-*s  %-6s  %8s  %s", width, r.name, r.stage, clock(time.Since(r.began)), r.steps))
+		line(r.name, r.stage, clock(time.Since(r.began)), r.steps.String())
 	}
-	return lines[:min(len(lines), max(1, c.Height-1))]
+	room := max(1, c.Height-1) // the cursor stands below
+	if hidden := len(lines) - room; hidden > 0 && room > 2 {
+		lines[room-1] = fmt.Sprintf("  and %d more", hidden+1)
+	}
+	return lines[:min(len(lines), room)]
+}
+
+// fitting joins as many cells as fit into a terminal's width.
+func fitting(cells []string, between string, width int) string {
+	text := cells[0]
+	for _, cell := range cells[1:] {
+		if len(text)+len(between)+len(cell) >= width {
+			break
+		}
+		text += between + cell
+	}
+	return text
 }
 
 // clock writes minutes and seconds.

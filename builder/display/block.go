@@ -3,6 +3,7 @@ package display
 import (
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 type block struct {
 	d     *Display
 	lines func(Canvas) []string
-	drawn int // lines that stand on the terminal
+	drawn []int // the widths of the lines that stand on the terminal
 }
 
 // Canvas is what there is to draw a block with.
@@ -50,8 +51,7 @@ func (d *Display) Block(lines func(Canvas) []string) (end func(), ok bool) {
 				return
 			case <-tick.C:
 				d.mu.Lock()
-				b.erase()
-				b.draw()
+				fmt.Fprint(d.out, b.erase()+b.draw()) // in one, so that nothing flickers
 				d.mu.Unlock()
 			}
 		}
@@ -61,40 +61,65 @@ func (d *Display) Block(lines func(Canvas) []string) (end func(), ok bool) {
 		<-stopped
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		b.erase()
+		fmt.Fprint(d.out, b.erase())
 		d.block = nil
 	}), true
 }
 
-// erase takes the lines off the terminal. The caller holds the mutex of the display.
-func (b *block) erase() {
-	if b != nil && b.drawn > 0 {
-		fmt.Fprintf(b.d.out, "\x1b[%dA\r\x1b[J", b.drawn)
-		b.drawn = 0
+// erase gives what takes the lines off the terminal, row by row: erasing all
+// below the cursor at once would make some terminals keep every table in what
+// can be scrolled back to. The caller holds the mutex of the display.
+func (b *block) erase() string {
+	if b == nil || len(b.drawn) == 0 {
+		return ""
 	}
+	width, _ := b.d.size()
+	rows := 0
+	for _, cells := range b.drawn {
+		if reflows() {
+			rows += (max(1, cells) - 1) / width
+		}
+		rows++
+	}
+	b.drawn = nil
+	return "\r\x1b[2K" + strings.Repeat("\x1b[A\x1b[2K", rows)
 }
 
-// draw puts the lines on the terminal, where none stand. The caller holds the
+// draw gives the lines for a terminal on which none stand. The caller holds the
 // mutex of the display.
-func (b *block) draw() {
+func (b *block) draw() string {
 	if b == nil {
-		return
+		return ""
 	}
-	c := Canvas{Width: 80, Height: 24, Fetched: b.d.moved("fetch"), Pushed: b.d.moved("push")}
-	if f, ok := b.d.out.(*os.File); ok {
+	c := Canvas{Fetched: b.d.moved("fetch"), Pushed: b.d.moved("push")}
+	c.Width, c.Height = b.d.size()
+	var text strings.Builder
+	for _, line := range b.lines(c) {
+		runes := []rune(line)
+		runes = runes[:min(len(runes), c.Width-1)]
+		text.WriteString(string(runes) + "\n")
+		b.drawn = append(b.drawn, len(runes))
+	}
+	return text.String()
+}
+
+// size is that of the terminal, which may change at any time.
+func (d *Display) size() (width, height int) {
+	if f, ok := d.out.(*os.File); ok {
 		if con, err := console.ConsoleFromFile(f); err == nil {
 			if size, err := con.Size(); err == nil && size.Width > 0 {
-				c.Width, c.Height = int(size.Width), int(size.Height)
+				return int(size.Width), int(size.Height)
 			}
 		}
 	}
-	for _, line := range b.lines(c) {
-		if runes := []rune(line); len(runes) >= c.Width {
-			line = string(runes[:c.Width-1])
-		}
-		fmt.Fprintln(b.d.out, line)
-		b.drawn++
-	}
+	return 80, 24
+}
+
+// reflows tells whether the terminal breaks lines anew when it becomes narrower,
+// as nearly all do. The console of Linux, xterm and screen cut them off; tmux
+// breaks them wherever it runs.
+func reflows() bool {
+	return os.Getenv("TMUX") != "" || os.Getenv("TERM") != "linux" && os.Getenv("XTERM_VERSION") == "" && os.Getenv("STY") == ""
 }
 
 // moved sums up the bytes of a kind of transfer. The caller holds the mutex.

@@ -57,9 +57,10 @@ func New(out io.Writer, mode string, verbose bool) (*Display, error) {
 	return d, nil
 }
 
+// terminal tells whether lines can be redrawn on a stream.
 func terminal(out io.Writer) bool {
 	f, ok := out.(*os.File)
-	if !ok {
+	if !ok || os.Getenv("TERM") == "dumb" {
 		return false
 	}
 	_, err := console.ConsoleFromFile(f)
@@ -86,7 +87,7 @@ func (d *Display) line(text string) {
 	}
 	d.clear()
 	d.write(text)
-	d.block.draw()
+	fmt.Fprint(d.out, d.block.draw())
 }
 
 // write writes a line in the form of the mode. The caller holds the mutex.

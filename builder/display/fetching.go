@@ -81,7 +81,7 @@ func (d *Display) report(kind string, t *transfers) {
 
 // clear takes the line of transfers off the terminal. The caller holds the mutex.
 func (d *Display) clear() {
-	d.block.erase()
+	fmt.Fprint(d.out, d.block.erase())
 	if d.drawn {
 		fmt.Fprint(d.out, "\r\x1b[K")
 		d.drawn = false

@@ -99,6 +99,8 @@ func printBatch(w io.Writer, r *batch.Report) {
 			fmt.Fprintf(w, "%s %s (%s)\n", name, e.Digest, e.Outcome)
 		case e.Outcome == batch.Failed:
 			fmt.Fprintf(w, "%s failed in stage %s (%s)\n", name, e.Stage, cmp.Or(e.Kind, "build"))
+		case e.Why == "": // interrupted while it was worked on
+			fmt.Fprintf(w, "%s %s in stage %s\n", name, e.Outcome, cmp.Or(e.Stage, "?"))
 		default:
 			fmt.Fprintf(w, "%s %s: %s\n", name, e.Outcome, e.Why)
 		}

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	containersapi "github.com/containerd/containerd/api/services/containers/v1"
 	introspection "github.com/containerd/containerd/api/services/introspection/v1"
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	containerd "github.com/containerd/containerd/v2/client"
@@ -177,7 +178,10 @@ func (t wholeTasks) Create(ctx context.Context, req *tasks.CreateTaskRequest, op
 // executing is a client for what makes containers, on the connection of the other.
 func (b *containerdBackend) executing() (*containerd.Client, error) {
 	return containerd.NewWithConn(b.conn, containerd.WithDefaultNamespace(b.namespace),
-		containerd.WithServices(containerd.WithTaskClient(wholeTasks{tasks.NewTasksClient(b.conn)})))
+		containerd.WithServices(
+			containerd.WithTaskClient(wholeTasks{tasks.NewTasksClient(b.conn)}),
+			containerd.WithContainerStore(expendable{containerd.NewRemoteContainerStore(containersapi.NewContainersClient(b.conn))}),
+		))
 }
 
 // foreign compares the containerd with the one that root was made with: after

@@ -48,7 +48,11 @@ func startDaemon(ctx context.Context, opts Options, b backend) (*daemon, error) 
 	liftLogSpeed()
 	// The daemon outlives the call that starts it.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	parts := workerParts{executor: newLocalExecutor(), near: &nearStores{}}
+	memory, err := boundCgroups(opts.Root, opts.bounds)
+	if err != nil {
+		opts.notice("what builds and tests run may take all memory of this machine, as it could not be bounded: %v", err)
+	}
+	parts := workerParts{executor: newLocalExecutor(memory), near: &nearStores{}}
 	w, err := newWorker(life, opts, b, parts)
 	if err != nil {
 		cancel()

@@ -5,6 +5,7 @@ package embedded
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -22,15 +23,17 @@ import (
 // names its streams to the executor. The process itself does not see it.
 const streamsVariable = "RISCV_BUILD_STREAMS="
 
-// localExecutor executes what BuildKit tells it to, with two differences that
-// the gateway's containers need, and one that makes containerd as good as runc:
-// a program that cannot be started is a process that said why and ended. Their streams lead straight to this process:
+// localExecutor executes what BuildKit tells it to. Where that fails for want of
+// memory it says so in the output. There are two differences that the gateway's
+// containers need, and one that makes containerd as good as runc: a program that
+// cannot be started is a process that said why and ended. Their streams lead straight to this process:
 // over the gateway, a byte written to the standard input of a process that has
 // just ended breaks the connection to all processes. And a second process that
 // fails does not end its container, because a probe fails until the server is ready.
 type localExecutor struct {
 	executor.Executor
 
+	memory  *memoryWatch
 	running sync.WaitGroup // containers
 	// end ends a container that may have been left by a Run that was cancelled.
 	end func(ctx context.Context, id string)
@@ -39,7 +42,9 @@ type localExecutor struct {
 	known map[string]*buildkit.Streams
 }
 
-func newLocalExecutor() *localExecutor { return &localExecutor{known: map[string]*buildkit.Streams{}} }
+func newLocalExecutor(memory *memoryWatch) *localExecutor {
+	return &localExecutor{memory: memory, known: map[string]*buildkit.Streams{}}
+}
 
 // expect remembers the streams of a process that is to be started with env,
 // and gives the environment that names them; undo forgets them.
@@ -90,9 +95,13 @@ func (l *localExecutor) Run(ctx context.Context, id string, root executor.Mount,
 	if id == "" {
 		id = identity.NewID()
 	}
+	kills := l.memory.kills()
 	recorder, err := l.Executor.Run(ctx, id, root, mounts, process, started)
 	if ctx.Err() != nil {
 		l.end(context.WithoutCancel(ctx), id)
+	}
+	if err != nil && process.Stderr != nil && l.memory.kills() > kills {
+		_, _ = fmt.Fprintln(process.Stderr, l.memory) // no more than words are lost
 	}
 	if err != nil && !errors.As(err, new(*gatewaypb.ExitError)) && strings.Contains(err.Error(), buildkit.StartFailure) {
 		if process.Stderr != nil {

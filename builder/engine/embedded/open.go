@@ -175,6 +175,7 @@ func (e *Engine) Close() error {
 			e.broken.Store(true)
 		}
 		if err == nil {
+			e.daemon.executor.memory.close()
 			removeCgroups(e.opts.Root)
 			err = e.finish()
 		}

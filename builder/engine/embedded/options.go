@@ -22,7 +22,15 @@ type Options struct {
 	// else uses Root, the remains of a crash were cleared. nil: nobody is told.
 	Notice func(format string, args ...any)
 
+	bounds      // of what containers take
 	shared bool // others use it: its worker says what runs riscv64 programs
+}
+
+// bounds are what the containers of an engine may take of the machine together.
+// Zero is what suits the machine.
+type bounds struct {
+	memory int64 // bytes
+	pids   int64 // processes and threads
 }
 
 func (o Options) notice(format string, args ...any) {

@@ -210,6 +210,7 @@ func newExecutor(root, dir string, monitor *resources.Monitor) (executor.Executo
 		ProcessMode:         oci.ProcessSandbox,
 		DefaultCgroupParent: cgroupName(root),
 		ResourceMonitor:     monitor,
+		OOMScoreAdj:         new(killedFirst),
 	}, noNetwork())
 	if err != nil {
 		return nil, fmt.Errorf("preparing runc: %w", err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strconv"
 	"syscall"
@@ -69,6 +70,24 @@ func main() {
 		}
 	case "sleep":
 		time.Sleep(time.Minute)
+	case "grow":
+		var all [][]byte
+		for range 1 << 10 { // a machine without a bound is spared
+			more := make([]byte, 1<<20)
+			for i := range more {
+				more[i] = 1
+			}
+			all = append(all, more)
+		}
+		fmt.Println(len(all), "MB")
+	case "child":
+		child := exec.Command(os.Args[0], args[1])
+		child.Stdout, child.Stderr = os.Stdout, os.Stderr
+		check(child.Run())
+	case "fork":
+		for range 1000 {
+			check(exec.Command(os.Args[0], "sleep").Start())
+		}
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ready")
