@@ -128,15 +128,17 @@ func prepare(t *testing.T, opt Options) *Board {
 		opt.QEMU += fmt.Sprintf(" -drive file=%s,format=raw,if=none,id=seed,discard=unmap,cache=%s -device virtio-blk-pci,drive=seed", disk, cache)
 	}
 	return &Board{t: t, opt: opt, run: run, env: []string{
-		"BOARD_DIR=" + image(t, opt.Suite), "BOARD_RUN=" + run, "BOARD_PORT=" + strconv.Itoa(rig.FreePort(t)),
+		"BOARD_DIR=" + image(t, opt.Suite), "BOARD_RUN=" + run,
 		"BOARD_OWNER=" + strconv.Itoa(os.Getpid()), "PERSIST=" + persist, "MEM=" + opt.Memory,
 		"APPEND=" + opt.Kernel, "QEMU=" + opt.QEMU, "WAIT=" + strconv.Itoa(int(bootLimit.Seconds())),
 	}}
 }
 
-// Boot starts a board that was stopped or cut off.
+// Boot starts a board that was stopped or cut off. Its door is at another port
+// each time: while it was off, somebody else may have come to use the last one.
 func (b *Board) Boot() {
 	b.t.Helper()
+	b.env = append(b.env, "BOARD_PORT="+strconv.Itoa(rig.FreePort(b.t)))
 	if r := b.script(b.context(bootLimit+time.Minute), "start"); r.Code != 0 {
 		b.t.Fatalf("starting a board: %s%s", r.Stdout, r.Stderr)
 	}
