@@ -35,6 +35,7 @@ func writeRecipe(t *testing.T, text string) string {
 // TestLineIRelease: what a mirror can do to Release files and indexes. Nothing
 // is resolved, no lock is written, and the message says what to do.
 func TestLineIRelease(t *testing.T) {
+	t.Parallel()
 	m := newMirror(t)
 	cases := []struct {
 		name string
@@ -88,8 +89,10 @@ func TestLineIRelease(t *testing.T) {
 var spoiltPackage = regexp.MustCompile(`downloading "(tzdata|busybox-static)_[^"]+" \(sha256:[0-9a-f]{64}\):\n\s+http://\S+\.deb: `)
 
 // TestLineIPool: what a mirror can do to packages. After the fault the next
-// run, with a sound mirror, goes on.
+// run, with a sound mirror, goes on. Most of its time is the wait for a mirror that
+// stalls, which is why the tests of this file run beside each other.
 func TestLineIPool(t *testing.T) {
+	t.Parallel()
 	m := newMirror(t)
 	file := writeRecipe(t, smallRecipe)
 	first := emptyState(t, "lock")
@@ -140,6 +143,7 @@ func TestLineIPool(t *testing.T) {
 
 // TestLineIDiskFull: a full disk during fetch and during a build.
 func TestLineIDiskFull(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		during string
 		free   int64 // bytes

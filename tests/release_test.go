@@ -13,6 +13,7 @@ import (
 // TestRelease: two clones give the same bytes, with checksums of them, whatever
 // the environment says.
 func TestRelease(t *testing.T) {
+	t.Parallel()
 	args := []string{"PLATFORMS=darwin/arm64"}
 	if rig.Full {
 		args = nil
