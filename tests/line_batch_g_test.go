@@ -62,7 +62,7 @@ func TestEveryImageHasAContract(t *testing.T) {
 // TestLineBatchG: the images of the catalogue, pulled from a registry by Docker,
 // start, answer a request, and stop when they are told to.
 func TestLineBatchG(t *testing.T) {
-	s := warm(t)
+	s, _ := batched(t)
 	reg := registry(t)
 	docker := startDocker(t).(dockerLike)
 	for _, name := range catalogued() {

@@ -76,6 +76,7 @@ func digestsOf(rep batch.Report) map[string]string {
 }
 
 // TestLineBatchA: the whole catalogue, from nothing into a registry, in one run.
+// It is the first that builds it: files of tests are taken in the order of their names.
 func TestLineBatchA(t *testing.T) {
 	reg := registry(t)
 	s, f := batched(t, pushing(reg)...)
