@@ -249,7 +249,8 @@ func (l *load) watch() (stop func()) {
 	return func() { close(end); <-done }
 }
 
-// processorTime is that of all processors together, proc(5).
+// processorTime is that of all processors together, proc(5). What other work
+// of this machine took at a lower priority counts as idle: a batch has none.
 func processorTime() (idle, total float64) {
 	text, _ := os.ReadFile("/proc/stat")
 	line, _, _ := strings.Cut(string(text), "\n")
@@ -259,7 +260,7 @@ func processorTime() (idle, total float64) {
 			continue
 		}
 		total += n
-		if i == 4 || i == 5 {
+		if i == 2 || i == 4 || i == 5 {
 			idle += n
 		}
 	}

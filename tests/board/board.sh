@@ -33,11 +33,13 @@ DOOR=root@127.0.0.1
 pid=
 alive() { pid=$(cat "$N/pid" 2>/dev/null) && tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF -- "-pidfile $N/pid "; }
 up() { alive || { echo "board.sh: the board is not running" >&2; exit 255; }; }
+# One that was killed has no command line any more before it lets go of its disk.
+ending() { [ -z "$(tr -d '\0' 2>/dev/null <"/proc/${pid:-0}/cmdline")" ] && grep -qs '^State:.[^ZX]' "/proc/${pid:-0}/status"; }
 # gone SECONDS: waits until it has ended.
 gone() {
 	local i
 	for ((i = 0; i < $1 * 10; i++)); do
-		alive || { rm -f "$N"/{pid,mon}; return 0; }
+		alive || ending || { rm -f "$N"/{pid,mon}; return 0; }
 		sleep 0.1
 	done
 	return 1
