@@ -101,7 +101,7 @@ func (g *Guard) Identify(next http.Handler) http.Handler {
 		case header != "":
 			var err error
 			if id, err = g.bearer(r, header); err != nil {
-				Refuse(w, err)
+				refuse(w, err)
 				return
 			}
 		default:
@@ -168,8 +168,8 @@ func network(host string) string {
 	return ip.Mask(net.CIDRMask(64, 128)).String()
 }
 
-// Refuse answers a request with an error of this package.
-func Refuse(w http.ResponseWriter, err error) {
+// refuse answers a request with an error of this package.
+func refuse(w http.ResponseWriter, err error) {
 	status := http.StatusForbidden
 	switch e := err.(type) { //nolint:errorlint // they are not wrapped here
 	case *UnauthorizedError:

@@ -11,9 +11,8 @@ import (
 
 // The limits of clients.
 const (
-	// UploadLimit is the size of a request's body in bytes: a tree of recipe
-	// files as base64, and some.
-	UploadLimit = 32 << 20
+	// bodyLimit is in bytes: a tree of recipe files as base64, and some.
+	bodyLimit = 32 << 20
 	// bodyTime is how long a body may take.
 	bodyTime = 2 * time.Minute
 	// writeTime is how long a client may take none of what is written to it.
@@ -24,11 +23,12 @@ const (
 	loopbackConnections = 2048
 )
 
-// Server makes a server with limits for slow and large requests. Its listeners
-// may be Unix sockets, too: see Local.
+// Server makes a server with limits for slow and large requests, whose answers
+// tell browsers what they may not do. Its listeners may be Unix sockets, too:
+// see Local.
 func Server(handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler: handler, ConnContext: connContext,
+		Handler: headers(limit(handler)), ConnContext: connContext,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 	}
 }
@@ -47,9 +47,9 @@ func connContext(ctx context.Context, c net.Conn) context.Context {
 // Local tells whether a request came over a Unix socket of a Server.
 func Local(ctx context.Context) bool { return ctx.Value(localKey{}) != nil }
 
-// Headers tells browsers to take scripts, styles and data from this service
+// headers tells browsers to take scripts, styles and data from this service
 // only, none that stand in a page, and to show no page inside another.
-func Headers(next http.Handler) http.Handler {
+func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
@@ -62,15 +62,15 @@ func Headers(next http.Handler) http.Handler {
 	})
 }
 
-// Limit bounds bodies in size and time, and ends answers that their client does
+// limit bounds bodies in size and time, and ends answers that their client does
 // not read. A handler that sets a write deadline itself, as for events, is left
 // to it from then on.
-func Limit(next http.Handler) http.Handler {
+func limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		if r.ContentLength != 0 {
 			_ = rc.SetReadDeadline(time.Now().Add(bodyTime)) // a recorder of tests has none
-			r.Body = http.MaxBytesReader(w, r.Body, UploadLimit)
+			r.Body = http.MaxBytesReader(w, r.Body, bodyLimit)
 		}
 		next.ServeHTTP(&patient{ResponseWriter: w, rc: rc}, r)
 	})

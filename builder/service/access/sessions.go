@@ -33,7 +33,7 @@ func (g *Guard) Login(w http.ResponseWriter, r *http.Request, token string) erro
 }
 
 // Logout ends the session in the browser.
-func (g *Guard) Logout(w http.ResponseWriter) { http.SetCookie(w, g.cookie("", -1)) }
+func (g *Guard) Logout(w http.ResponseWriter, _ *http.Request) { http.SetCookie(w, g.cookie("", -1)) }
 
 func (g *Guard) cookie(value string, age int) *http.Cookie {
 	return &http.Cookie{

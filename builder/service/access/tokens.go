@@ -98,6 +98,16 @@ func (t *Tokens) current() ([]Token, error) {
 	return t.list, err
 }
 
+// List gives the tokens that were last read, in the order of the file.
+func (t *Tokens) List() []Token {
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.list)
+}
+
 // lookUp finds what was presented. How long it takes tells nothing of any token.
 func lookUp(list []Token, presented string) (found Token, ok bool) {
 	sum := hexSum(presented)
@@ -114,7 +124,7 @@ func hexSum(token string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-const addToken = "add a token, which makes the file"
+const addToken = "make it with `riscv-build serve token add NAME --role build --token-file FILE`"
 
 func readTokens(path string) ([]Token, stamp, error) {
 	info, err := os.Stat(path)
@@ -192,7 +202,7 @@ func Add(path, name string, role Role) (token string, err error) {
 	if !slices.Contains(Roles, role) {
 		return "", fmt.Errorf("adding token %q: role %q is not known: use read, build or admin", name, role)
 	}
-	list, err := List(path)
+	list, err := entries(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
@@ -208,20 +218,20 @@ func Add(path, name string, role Role) (token string, err error) {
 
 // Remove takes a token out of the file: it and its sessions end within a second.
 func Remove(path, name string) error {
-	list, err := List(path)
+	list, err := entries(path)
 	if err != nil {
 		return err
 	}
 	left := slices.DeleteFunc(slices.Clone(list), func(t Token) bool { return t.Name == name })
 	if len(left) == len(list) {
-		return fmt.Errorf("removing token %q: %q has none of that name: list them", name, path)
+		return fmt.Errorf("removing token %q: %q has none of that name: `riscv-build serve token ls` lists them", name, path)
 	}
 	return writeTokens(path, left)
 }
 
-// List gives the entries of a token file. A file that is not there gives an
-// error that wraps fs.ErrNotExist.
-func List(path string) ([]Token, error) {
+// entries reads a token file. One that is not there gives an error that wraps
+// fs.ErrNotExist.
+func entries(path string) ([]Token, error) {
 	list, _, err := readTokens(path)
 	return list, err
 }
