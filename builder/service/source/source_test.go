@@ -81,7 +81,7 @@ func build(c service.Candidate) service.Build {
 	return service.Build{Recipe: c.Recipe, Origin: c.Origin, Tree: c.Tree, Inputs: c.Inputs}
 }
 
-func write(t *testing.T, dir string, files ...string) {
+func place(t *testing.T, dir string, files ...string) {
 	t.Helper()
 	for i := 0; i < len(files); i += 2 {
 		path := filepath.Join(dir, files[i])
@@ -208,7 +208,7 @@ func TestWrongSubmissions(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "busybox.toml", recipe("busybox", plain), "mine.toml", recipe("mine", withFiles), "files/x", "1", "broken.toml", "schema = 2")
+	place(t, dir, "busybox.toml", recipe("busybox", plain), "mine.toml", recipe("mine", withFiles), "files/x", "1", "broken.toml", "schema = 2")
 	s := open(t, Config{Recipes: dir, Version: "v"})
 	found := resolve(t, s, service.Submission{Recipes: []string{"busybox", "catalog/busybox", "nginx", "mine"}})
 	var kinds []string
@@ -242,7 +242,7 @@ func TestNames(t *testing.T) {
 	if err := done(); err != nil {
 		t.Error(err)
 	}
-	write(t, dir, "new.toml", recipe("new", plain))
+	place(t, dir, "new.toml", recipe("new", plain))
 	resolve(t, s, service.Submission{Recipes: []string{"new"}})
 	if sub, err := s.Pushed(context.Background(), service.Push{URLs: []string{dir}}); err != nil || len(sub.Recipes) != 0 {
 		t.Errorf("a push to a directory: %+v, %v", sub, err)
@@ -253,7 +253,7 @@ func TestNames(t *testing.T) {
 // gives it one.
 func TestLocksAreKept(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "a.toml", recipe("a", plain), "b.toml", recipe("b", plain))
+	place(t, dir, "a.toml", recipe("a", plain), "b.toml", recipe("b", plain))
 	s := open(t, Config{Recipes: dir})
 	sub := service.Submission{Recipes: []string{"a", "b"}}
 	found := resolve(t, s, sub)
@@ -268,7 +268,7 @@ func TestLocksAreKept(t *testing.T) {
 			t.Error(err)
 		}
 		if then != "" {
-			write(t, filepath.Dir(o.Request.LockPath), lock.Name, then)
+			place(t, filepath.Dir(o.Request.LockPath), lock.Name, then)
 		}
 		if err := o.Close(succeeded); err != nil {
 			t.Error(err)
@@ -292,7 +292,7 @@ func TestLocksAreKept(t *testing.T) {
 	if names, err := filepath.Glob(filepath.Join(dir, lock.Name)); err != nil || len(names) != 0 {
 		t.Errorf("the user's directory has %v, %v", names, err)
 	}
-	write(t, dir, lock.Name, three)
+	place(t, dir, lock.Name, three)
 	if got := visit(resolve(t, s, sub)[0], true, ""); got != three {
 		t.Errorf("with the user's own: %s", got)
 	}
