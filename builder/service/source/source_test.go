@@ -189,6 +189,11 @@ func TestWrongSubmissions(t *testing.T) {
 		{upload([]string{"a.toml"}, "a.toml", good, "a.toml", ""), "upload.files[1].path", "files[0] has it"},
 		{upload([]string{"a.toml"}, "a.toml", good, "a.toml/b", ""), "upload.files[1].path", "no other file"},
 		{upload([]string{"a.toml"}, "a.toml", good, "x", string(make([]byte, treeBytes))), "upload.files[1].content", "16 MiB"},
+		{
+			upload([]string{"a.toml"}, "a.toml", recipe("a", plain+"\n[source.s]\ngit = \"file:///srv/r\"\ncommit = \""+strings.Repeat("a", 40)+"\"\n[build]\ntemplate = \"make\"\n")),
+			"upload.recipes[0]", "disk of the machine",
+		},
+		{upload([]string{"a.toml"}, "a.toml", string(make([]byte, recipeBytes+1))), "upload.files[0].content", "1 MiB"},
 		{linked, "upload.files[0].mode", "only regular files"},
 		{many, "upload.files", "1000"},
 		{service.Submission{Git: &service.Git{URL: "https://anna:secret@host/r"}}, "git.url", "netrc"},
