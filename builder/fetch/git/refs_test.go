@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestResolve(t *testing.T) {
+func TestResolveRefs(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "r")
 	first := commit(t, dir, map[string]string{"a": "1"})
