@@ -263,9 +263,12 @@ func TestSession(t *testing.T) {
 	if _, body := ask(g, "GET", cookie.Value); body != "/" {
 		t.Errorf("after the token was removed: %s", body)
 	}
-	out := httptest.NewRecorder()
-	g.Logout(out, nil)
-	if c := out.Result().Cookies()[0]; c.MaxAge >= 0 || c.Value != "" {
+}
+
+func TestLogout(t *testing.T) {
+	w := httptest.NewRecorder()
+	New(GuardOptions{}).Logout(w, nil)
+	if c := w.Result().Cookies()[0]; c.MaxAge >= 0 || c.Value != "" || c.Secure {
 		t.Errorf("%+v", c)
 	}
 }
