@@ -310,6 +310,10 @@ func TestWrongForms(t *testing.T) {
 	if w := post(h, access.Nobody, "/login", url.Values{"token": {"secret-guess"}}); w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "secret-guess") {
 		t.Errorf("a wrong token: status %d", w.Code)
 	}
+	f.err = &service.UnavailableError{Err: errors.New("the disk is full"), After: 90 * time.Second}
+	if w := post(h, access.Build, "/builds/3/retry", nil); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "90" {
+		t.Errorf("not now: status %d", w.Code)
+	}
 	f.err = errors.New("reading /secret/path")
 	if w := post(h, access.Build, "/builds", url.Values{"recipe": {"nginx"}}); w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "secret") {
 		t.Errorf("a mistake of the service: status %d", w.Code)

@@ -17,7 +17,11 @@
   async function renew() {
     due = 0;
     const old = part();
-    if (!old || !old.dataset.poll || busy) return;
+    if (!old || !old.dataset.poll) return;
+    if (busy) {
+      soon(); // what has changed meanwhile must not be missed
+      return;
+    }
     busy = true;
     try {
       const answer = await fetch(old.dataset.poll, { credentials: "same-origin", redirect: "error" });
@@ -146,7 +150,10 @@
     }
     const none = document.getElementById("nolog");
     if (none) none.remove();
-    const title = plain(step ? titles.get(step) || step.slice(-64, -52) : log.dataset.general);
+    const brief = step.slice(-64, -52);
+    const row = document.getElementById("v-" + brief);
+    const known = titles.get(step) || row?.querySelector("th")?.firstChild?.textContent;
+    const title = plain(step ? known || brief : log.dataset.general);
     const box = make("details", "log");
     box.dataset.step = step;
     box.dataset.ours = "";
