@@ -3,12 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"io"
+	"log/slog"
 	"runtime/debug"
+	"strings"
 	"sync"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/riscv-build/riscv-build/builder"
+	"github.com/riscv-build/riscv-build/builder/display"
 	"github.com/riscv-build/riscv-build/builder/engine"
 	"github.com/riscv-build/riscv-build/builder/engine/statelock"
 	"github.com/riscv-build/riscv-build/builder/graph"
@@ -18,8 +23,9 @@ import (
 
 // maker opens the state directory for the builds of the service.
 type maker struct {
-	c   *cli.Context
-	log func(format string, args ...any) // what belongs to no build
+	c       *cli.Context
+	log     *slog.Logger // what belongs to no build
+	secrets *secrets
 }
 
 var _ service.Maker = (*maker)(nil)
@@ -27,10 +33,11 @@ var _ service.Maker = (*maker)(nil)
 // Open reads configuration anew, waits for the state directory and makes a
 // builder in it.
 func (m *maker) Open(ctx context.Context, waiting func(holder string)) (service.Bench, error) {
-	p, err := quietPlace(m.c)
+	p, err := quietPlace(m.c, m.log)
 	if err != nil {
 		return nil, err
 	}
+	m.secrets.read(m.log)
 	b := &bench{session: &session{place: p}, show: &relay{log: m.log}}
 	cfg, err := b.configure(m.c)
 	if err != nil {
@@ -38,6 +45,30 @@ func (m *maker) Open(ctx context.Context, waiting func(holder string)) (service.
 	}
 	cfg.Display = b.show
 	return b, b.enter(ctx, cfg, func(h statelock.Holder) { waiting(h.String()) })
+}
+
+// quietPlace is the place of this machine with a display that shows notices
+// only, as lines of a log.
+func quietPlace(c *cli.Context, log *slog.Logger) (*place, error) {
+	p, err := findPlace(c)
+	if err != nil {
+		return nil, err
+	}
+	p.display, err = display.New(logLines{log}, "quiet", c.Bool("verbose"))
+	return p, err
+}
+
+// logLines writes lines to a log.
+type logLines struct{ log *slog.Logger }
+
+var _ io.Writer = logLines{}
+
+// Write takes whole lines.
+func (l logLines) Write(b []byte) (int, error) {
+	if text := strings.TrimSpace(string(b)); text != "" {
+		l.log.Info(text)
+	}
+	return len(b), nil
 }
 
 // Exit is the exit status that `build` ends with after this error.
@@ -87,7 +118,7 @@ func (b *bench) Close() error {
 // relay is a display that shows to another, which changes. Without one it goes
 // to the log.
 type relay struct {
-	log func(format string, args ...any)
+	log *slog.Logger
 
 	mu sync.Mutex
 	to builder.Display
@@ -118,7 +149,7 @@ func (r *relay) Notice(format string, args ...any) {
 		to.Notice(format, args...)
 		return
 	}
-	r.log(format, args...)
+	r.log.Info(fmt.Sprintf(format, args...))
 }
 
 // Verbose is what was decided and why.

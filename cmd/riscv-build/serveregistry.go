@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"net"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/riscv-build/riscv-build/builder/service"
+	"github.com/riscv-build/riscv-build/pusher"
+	"github.com/riscv-build/riscv-build/pusher/registry"
+)
+
+// shelf shows a registry's contents.
+type shelf struct {
+	host     string // as in references
+	contents *pusher.Contents
+}
+
+var _ service.Registry = (*shelf)(nil)
+
+// newShelf shows the registry that images go to by default.
+func newShelf(p *place, target string) (*shelf, error) {
+	contents, err := newPusher(p).Contents(target)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	host, _, err := pusher.ParseTarget(target)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if _, after, ok := strings.Cut(host, "://"); ok {
+		host = after
+	}
+	return &shelf{host: host, contents: contents}, nil
+}
+
+// Images lists what the registry holds, sorted by repository and tag.
+func (s *shelf) Images(ctx context.Context) ([]service.Image, error) {
+	held, err := s.contents.Tags(ctx)
+	if err != nil {
+		return nil, &service.UnavailableError{Err: err}
+	}
+	all := make([]service.Image, 0, len(held))
+	for _, h := range held {
+		i := service.Image{
+			Repository: h.Repository, Tag: h.Tag, Digest: h.Digest, Bytes: h.Bytes, Shared: h.Shared,
+			Reference: s.host + "/" + h.Repository + ":" + h.Tag, Platforms: []string{},
+		}
+		if h.Err != nil {
+			i.Problem = h.Err.Error()
+		}
+		for _, one := range h.Images {
+			i.Platforms = append(i.Platforms, one.Platform)
+			if pusher.Riscv64([]string{one.Platform}) || i.Created == nil {
+				i.Created = one.Created
+			}
+		}
+		all = append(all, i)
+	}
+	return all, nil
+}
+
+// ownRegistry listens for the registry of --registry, and says as what images
+// are pushed into it.
+func ownRegistry(c *cli.Context, p *place) (server *registry.Server, target string, err error) {
+	address := c.String("registry-addr")
+	if err := checkListen("registry-addr", address); err != nil {
+		return nil, "", err
+	}
+	if !c.Bool("insecure-http") && !loopback(address) {
+		return nil, "", usagef("serving the registry at %q in plain HTTP: everybody on the network could change what others pull: give --registry-addr 127.0.0.1:PORT, or say --insecure-http, or serve it with `riscv-build registry serve --tls-self-signed` and name it with --push", address)
+	}
+	server, err = registry.Listen(registry.ServeOptions{
+		Root: registryRoot(c, p), Address: address, Htpasswd: c.String("registry-htpasswd"), Log: requestLog(c),
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	host, port, err := net.SplitHostPort(server.Address().String())
+	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return server, "http://" + net.JoinHostPort(host, port), err
+}
