@@ -30,7 +30,7 @@ func TestContents(t *testing.T) {
 		t.Fatal(err)
 	}
 	all, err := c.Tags(t.Context())
-	if err != nil || len(all) != 4 {
+	if err != nil || len(all) != 7 {
 		t.Fatal(all, err)
 	}
 	if all[0].Repository != "odd" || all[0].Err == nil {

@@ -166,4 +166,3 @@ func (r *relay) Progress(name string) engine.Progress {
 	}
 	return nil
 }
-

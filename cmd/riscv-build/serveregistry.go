@@ -20,8 +20,9 @@ type shelf struct {
 
 var _ service.Registry = (*shelf)(nil)
 
-// newShelf shows the registry that images go to by default.
-func newShelf(p *place, target string) (*shelf, error) {
+// newShelf shows the registry that images go to by default. own is the one of
+// this process, if there is one.
+func newShelf(p *place, target string, own *registry.Server) (*shelf, error) {
 	contents, err := newPusher(p).Contents(target)
 	if err != nil {
 		return nil, usageError{err}
@@ -32,6 +33,9 @@ func newShelf(p *place, target string) (*shelf, error) {
 	}
 	if _, after, ok := strings.Cut(host, "://"); ok {
 		host = after
+	}
+	if own != nil && target == pushedTo(own.Address()) {
+		host = outside(own.Address())
 	}
 	return &shelf{host: host, contents: contents}, nil
 }
@@ -78,9 +82,26 @@ func ownRegistry(c *cli.Context, p *place) (server *registry.Server, target stri
 	if err != nil {
 		return nil, "", err
 	}
-	host, port, err := net.SplitHostPort(server.Address().String())
+	if err != nil {
+		return nil, "", err
+	}
+	return server, pushedTo(server.Address()), nil
+}
+
+// pushedTo is a registry of this process as a target of its builds.
+func pushedTo(at net.Addr) string {
+	host, port, err := net.SplitHostPort(at.String())
 	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return server, "http://" + net.JoinHostPort(host, port), err
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// outside is HOST:PORT at which others reach a listener.
+func outside(at net.Addr) string {
+	_, port, err := net.SplitHostPort(at.String())
+	if err != nil {
+		return at.String()
+	}
+	return net.JoinHostPort(reachable(at)[0], port)
 }
