@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -126,10 +125,24 @@ func buildElsewhere(c *cli.Context, p *place) (*client.Client, error) {
 	case own != "":
 		return nil, nil
 	}
-	if cl, err = onThisMachine(p); cl != nil {
-		p.display.Notice("building by the service of this machine, in %s", p.stateDir)
+	if cl, err = onThisMachine(p); err != nil || cl == nil {
+		return nil, err
 	}
-	return cl, err
+	return cl, nil
+}
+
+// tellWho says that the service of this machine builds, and where it pushes to.
+func tellWho(c *cli.Context, p *place, by *client.Client) error {
+	state, err := by.State(c.Context)
+	if err != nil {
+		return err
+	}
+	pushes := ""
+	if len(c.StringSlice("push")) == 0 && len(state.Push) > 0 {
+		pushes = ", which pushes to " + strings.Join(state.Push, ", ")
+	}
+	p.display.Notice("building by the service of this machine%s", pushes)
+	return nil
 }
 
 // remoteFailure is a build that failed at a service, with the exit status it
@@ -149,4 +162,3 @@ func namesFile(arg string) bool {
 	info, err := os.Stat(arg)
 	return err == nil && !info.IsDir() || strings.ContainsRune(arg, filepath.Separator) || filepath.Ext(arg) != ""
 }
-
