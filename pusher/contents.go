@@ -189,3 +189,12 @@ func (h Held) blobs() map[digest.Digest]int64 {
 	}
 	return sizes
 }
+
+// Layers are the digests of an image's layers, from the bottom up.
+func (i ImageInfo) Layers() []digest.Digest {
+	var all []digest.Digest
+	for _, b := range i.blobs[min(1, len(i.blobs)):] {
+		all = append(all, b.Digest)
+	}
+	return all
+}

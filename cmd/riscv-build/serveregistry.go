@@ -4,9 +4,13 @@ import (
 	"context"
 	"net"
 	"strings"
+	"sync"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/urfave/cli/v2"
 
+	"github.com/riscv-build/riscv-build/builder"
+	"github.com/riscv-build/riscv-build/builder/check"
 	"github.com/riscv-build/riscv-build/builder/service"
 	"github.com/riscv-build/riscv-build/pusher"
 	"github.com/riscv-build/riscv-build/pusher/registry"
@@ -16,6 +20,10 @@ import (
 type shelf struct {
 	host     string // as in references
 	contents *pusher.Contents
+	facts    check.Cache // of layers of images that were checked here
+
+	mu  sync.Mutex
+	isa map[digest.Digest]string // of images, as of the last list
 }
 
 var _ service.Registry = (*shelf)(nil)
@@ -37,7 +45,7 @@ func newShelf(p *place, target string, own *registry.Server) (*shelf, error) {
 	if own != nil && target == pushedTo(own.Address()) {
 		host = outside(own.Address())
 	}
-	return &shelf{host: host, contents: contents}, nil
+	return &shelf{host: host, contents: contents, facts: builder.LayerFacts(p.stateDir), isa: map[digest.Digest]string{}}, nil
 }
 
 // Images lists what the registry holds, sorted by repository and tag.
@@ -47,6 +55,9 @@ func (s *shelf) Images(ctx context.Context) ([]service.Image, error) {
 		return nil, &service.UnavailableError{Err: err}
 	}
 	all := make([]service.Image, 0, len(held))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := map[digest.Digest]string{}
 	for _, h := range held {
 		i := service.Image{
 			Repository: h.Repository, Tag: h.Tag, Digest: h.Digest, Bytes: h.Bytes, Shared: h.Shared,
@@ -57,13 +68,29 @@ func (s *shelf) Images(ctx context.Context) ([]service.Image, error) {
 		}
 		for _, one := range h.Images {
 			i.Platforms = append(i.Platforms, one.Platform)
-			if pusher.Riscv64([]string{one.Platform}) || i.Created == nil {
+			ours := pusher.Riscv64([]string{one.Platform})
+			if ours || i.Created == nil {
 				i.Created = one.Created
+			}
+			if ours {
+				i.ISA = s.isaOf(one)
+				if i.ISA != "" {
+					known[one.Digest] = i.ISA
+				}
 			}
 		}
 		all = append(all, i)
 	}
+	s.isa = known
 	return all, nil
+}
+
+// isaOf is known of images that were checked in this state directory.
+func (s *shelf) isaOf(i pusher.ImageInfo) string {
+	if isa, ok := s.isa[i.Digest]; ok {
+		return isa
+	}
+	return check.KnownISA(i.Layers(), s.facts)
 }
 
 // ownRegistry listens for the registry of --registry, and says as what images
