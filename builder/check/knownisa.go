@@ -17,7 +17,7 @@ func KnownISA(layers []digest.Digest, cache Cache) string {
 		if !ok {
 			return ""
 		}
-		for _, f := range facts.Files {
+		for _, f := range facts.Entries {
 			if f.ELF == nil {
 				continue
 			}

@@ -24,9 +24,9 @@ func TestKnownISA(t *testing.T) {
 	keep := func(layer string, elf ...*ELF) digest.Digest {
 		facts := &LayerFacts{Version: factsVersion}
 		for _, e := range elf {
-			facts.Files = append(facts.Files, &File{ELF: e})
+			facts.Entries = append(facts.Entries, Entry{ELF: e})
 		}
-		facts.Files = append(facts.Files, &File{})
+		facts.Entries = append(facts.Entries, Entry{})
 		keepFacts(cache, layer, facts)
 		return digest.Digest(layer)
 	}
