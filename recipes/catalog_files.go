@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 )
 
 // CatalogFiles returns the files of recipes of the catalogue by their paths
@@ -37,7 +38,19 @@ func CatalogFiles(names ...string) (map[string][]byte, []*Recipe, error) {
 type catalogFiles map[string][]byte
 
 func (f catalogFiles) addRecipe(r *Recipe) error {
-	paths := []string{r.Name + ".toml", r.Name + ".md"}
+	for _, p := range append([]string{r.Name + ".toml", r.Name + ".md"}, r.Beside()...) {
+		if err := f.add(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Beside lists the files and directories that the recipe names, by their clean
+// paths below its directory: patches, files of the image, source directories.
+// The recipe it is built on is not among them.
+func (r *Recipe) Beside() []string {
+	var paths []string
 	for _, p := range r.Build.Patches {
 		paths = append(paths, path.Clean(p))
 	}
@@ -51,13 +64,11 @@ func (f catalogFiles) addRecipe(r *Recipe) error {
 			paths = append(paths, path.Clean(dir))
 		}
 	}
-	for _, p := range paths {
-		if err := f.add(p); err != nil {
-			return err
-		}
-	}
-	return nil
+	return paths
 }
+
+// OfCatalog tells whether the recipe is one of the catalogue.
+func (r *Recipe) OfCatalog() bool { return strings.HasPrefix(r.File, catalogPrefix) }
 
 // add reads a file, or all files of a directory.
 func (f catalogFiles) add(p string) error {

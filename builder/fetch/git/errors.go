@@ -33,14 +33,22 @@ type Attempt struct {
 // Error says that no address gave a commit.
 type Error struct {
 	Name  string // of the source
-	Hash  string
+	Hash  string // of the commit; what was looked for, if Ref
 	Tried []Attempt
+	Ref   bool // a branch or a tag was looked for
 }
+
+// Kind is the kind of failure that is most worth mending.
+func (e *Error) Kind() Kind { return e.worst() }
 
 // Error lists every address with what it said, and what to do.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "fetching commit %s of %s:\n", e.Hash, e.Name)
+	doing := "fetching commit"
+	if e.Ref {
+		doing = "looking for"
+	}
+	fmt.Fprintf(&b, "%s %s of %s:\n", doing, e.Hash, e.Name)
 	for _, a := range e.Tried {
 		fmt.Fprintf(&b, "  %s: %s\n", a.URL, a.Err)
 	}
@@ -74,6 +82,9 @@ func (e *Error) advice() string {
 	case Refused:
 		return "put \"machine HOST login USER password SECRET\" into ~/.netrc for https, or add a key to the ssh agent for ssh"
 	case NoCommit:
+		if e.Ref {
+			return fmt.Sprintf("`git ls-remote %s` lists the branches and tags that there are", last)
+		}
 		return fmt.Sprintf("it was never pushed there, or a branch was rewritten: `git ls-remote %s` lists the commits that there are", last)
 	case NotCommit:
 		return "write the 40 digits of a commit: in the output of `git ls-remote` those of a tag stand in the line that ends in ^{}"
