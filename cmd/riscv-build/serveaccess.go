@@ -23,6 +23,7 @@ const (
 	serviceLock   = "lock"
 	serviceSocket = "socket"
 	serviceStore  = "store.db"
+	serviceSource = "source"
 	serviceTLS    = "tls"
 )
 

@@ -152,15 +152,16 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.ending = append(s.ending, s.store.Close)
 	sources, err := source.New(source.Config{
-		Dir: filepath.Join(s.dir, "source"), Recipes: s.c.String("recipes"), Ref: s.c.String("recipes-ref"), Version: programVersion(),
+		Dir: filepath.Join(s.dir, serviceSource), Recipes: s.c.String("recipes"), Ref: s.c.String("recipes-ref"), Version: programVersion(), Log: s.log,
 	})
 	if err != nil {
 		return usageError{err}
 	}
+	s.ending = append(s.ending, sources.Close)
 	s.queue, err = queue.Open(ctx, queue.Config{
 		Store: s.store, Sources: sources, Maker: &maker{c: s.c, log: s.log, secrets: s.secrets}, Push: s.push, Floor: s.floor,
 		FreeBytes: func() (int64, error) { return host.DiskFree(s.place.stateDir) },
-		Retention: queue.Retention{Builds: s.c.Int("keep-builds"), Logs: s.c.Duration("keep-logs")},
+		Retention: store.Retention{Builds: s.c.Int("keep-builds"), LogAge: s.c.Duration("keep-logs")},
 		Redact:    s.secrets.hide, Version: programVersion(), Log: s.log,
 	})
 	if err != nil {
