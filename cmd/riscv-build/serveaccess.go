@@ -102,18 +102,6 @@ func openCertificates(c *cli.Context, dir string, log *slog.Logger) (*registry.C
 	})
 }
 
-// asLocal is for the socket in the state directory: only its user may open it,
-// and may do anything here as it is.
-func asLocal(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := access.Identity{Name: localClient, Role: access.Admin}
-		next.ServeHTTP(w, r.WithContext(access.With(r.Context(), id)))
-	})
-}
-
-// localClient is who the commands on this machine are to the service.
-const localClient = "local"
-
 // listenLocal makes the socket for the commands on this machine. The caller
 // holds the lock of the directory: a socket that is there is of a dead service.
 func listenLocal(dir string) (net.Listener, error) {

@@ -108,8 +108,12 @@ func (s *server) run() (err error) {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.queue.Run(ctx) })
-	group.Go(func() error { return serveHTTP(ctx, s.public(handler), l) })
-	group.Go(func() error { return serveHTTP(ctx, access.Server(asLocal(handler)), local) })
+	public := access.Server(handler)
+	if s.certs != nil {
+		public.TLSConfig = s.certs.TLS()
+	}
+	group.Go(func() error { return serveHTTP(ctx, public, access.LimitConnections(l, 0)) })
+	group.Go(func() error { return serveHTTP(ctx, access.Server(handler), local) })
 	if s.registry != nil {
 		group.Go(func() error { return s.registry.Serve(ctx) })
 	}
@@ -187,7 +191,7 @@ func (s *server) alone(ctx context.Context) error {
 	return environmentError{fmt.Errorf("serving state directory %q: %s serves it already: end that first, or choose another --state-dir", s.place.stateDir, holder)}
 }
 
-// handler is the API and the pages.
+// handler is the API and the pages, behind what says who may do what.
 func (s *server) handler() (http.Handler, error) {
 	var shown service.Registry
 	if len(s.push) > 0 {
@@ -198,8 +202,11 @@ func (s *server) handler() (http.Handler, error) {
 		shown = shelf
 	}
 	calls := api.New(api.Options{Service: s.queue, Registry: shown, Hooks: s.hooks, Version: programVersion(), Log: s.log})
-	guard := s.guard
-	pages, err := web.New(web.Options{Service: s.queue, Registry: shown, Login: guard.Login, Logout: guard.Logout, Version: programVersion(), Log: s.log})
+	guard := access.New(access.GuardOptions{Tokens: s.tokens, Open: s.c.Bool("open"), TLS: s.certs != nil, Log: s.log})
+	pages, err := web.New(web.Options{
+		Service: s.queue, Registry: shown, Version: programVersion(), Log: s.log,
+		Login: guard.Login, Logout: func(w http.ResponseWriter, _ *http.Request) { guard.Logout(w) },
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -208,16 +215,7 @@ func (s *server) handler() (http.Handler, error) {
 		mux.Handle(path, calls)
 	}
 	mux.Handle("/", pages)
-	return mux, nil
-}
-
-// public is the server for the network.
-func (s *server) public(handler http.Handler) *http.Server {
-	server := access.Server(s.guard.Identify(handler))
-	if s.certs != nil {
-		server.TLSConfig = s.certs.TLS()
-	}
-	return server
+	return access.Headers(access.Limit(guard.Identify(mux))), nil
 }
 
 // well tells whether the service can do its work.
@@ -250,10 +248,7 @@ func (s *server) reloadOnHangup() (stop func()) {
 
 func (s *server) reload() error {
 	s.secrets.read(s.log)
-	var errs []error
-	if s.tokens != nil {
-		errs = append(errs, s.tokens.Reload())
-	}
+	errs := []error{s.tokens.Reload()}
 	if s.certs != nil {
 		errs = append(errs, s.certs.Reload())
 	}

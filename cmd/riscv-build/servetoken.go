@@ -83,13 +83,13 @@ func listTokens(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	tokens, err := access.Load(path)
+	tokens, err := access.List(path)
 	if err != nil {
 		return usageError{err}
 	}
 	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tROLE")
-	for _, t := range tokens.List() {
+	for _, t := range tokens {
 		fmt.Fprintf(w, "%s\t%s\n", t.Name, t.Role)
 	}
 	return w.Flush()
