@@ -40,7 +40,7 @@ func build(c *cli.Context) error {
 		return err
 	}
 	if through != nil {
-		return (&distantBuild{Client: through, c: c, place: p}).run(c.Args().Slice())
+		return through.run(c.Args().Slice())
 	}
 	if c.Bool("detach") {
 		return usagef("reading --detach: no service builds this: name one with --server URL, or start one with `riscv-build serve`")

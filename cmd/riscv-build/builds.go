@@ -98,7 +98,7 @@ func listBuilds(c *cli.Context) error {
 	}
 	all, err := from.Builds(c.Context, f)
 	if err != nil {
-		return err
+		return fromService(err)
 	}
 	if c.Bool("json") {
 		writeJSON(c.App.Writer, document{Results: all})
@@ -145,7 +145,7 @@ func showBuild(c *cli.Context) error {
 	}
 	b, err := from.Build(c.Context, id)
 	if err != nil {
-		return err
+		return fromService(err)
 	}
 	if c.Bool("json") {
 		writeJSON(c.App.Writer, b)
@@ -174,14 +174,14 @@ func printLog(c *cli.Context) error {
 	if c.Bool("follow") {
 		b, err := from.Build(c.Context, id)
 		if err != nil {
-			return err
+			return fromService(err)
 		}
 		_, err = (&distantBuild{Client: from, c: c, place: p}).follow(b)
 		return err
 	}
 	r, err := from.Artefact(c.Context, id, service.LogArtefact)
 	if err != nil {
-		return err
+		return fromService(err)
 	}
 	_, err = io.Copy(c.App.Writer, r)
 	return errors.Join(err, r.Close())
@@ -214,7 +214,7 @@ func eachBuild(c *cli.Context, do func(int64) (service.Build, error)) error {
 	for _, id := range ids {
 		b, err := do(id)
 		if err != nil {
-			failures = append(failures, err)
+			failures = append(failures, fromService(err))
 			continue
 		}
 		all = append(all, b)

@@ -2,8 +2,10 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,7 +76,7 @@ func elsewhere(c *cli.Context) (*client.Client, error) {
 			return nil, err
 		}
 	}
-	cl, err := client.New(client.Options{URL: url, Token: token, CAFile: c.String("server-ca")})
+	cl, err := client.New(client.Options{URL: url, Token: token, CAFile: c.String("server-ca"), UserAgent: userAgent()})
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -91,7 +93,21 @@ func onThisMachine(p *place) (*client.Client, error) {
 	if err := conn.Close(); err != nil {
 		return nil, err
 	}
-	return client.New(client.Options{URL: "unix://" + path})
+	return client.New(client.Options{URL: "unix://" + path, UserAgent: userAgent()})
+}
+
+func userAgent() string { return "riscv-build/" + programVersion() }
+
+// fromService says of an error of a service whether the network is to blame.
+func fromService(err error) error {
+	var refused *client.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused) && slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity}, refused.Status):
+		return usageError{err}
+	}
+	return networkError{err}
 }
 
 // someService is the service that is meant: elsewhere or on this machine.
@@ -112,7 +128,7 @@ func someService(c *cli.Context) (*client.Client, *place, error) {
 
 // buildElsewhere is the service that a build goes through; nil: this process
 // builds itself.
-func buildElsewhere(c *cli.Context, p *place) (*client.Client, error) {
+func buildElsewhere(c *cli.Context, p *place) (*distantBuild, error) {
 	own := wantsOwn(c)
 	cl, err := elsewhere(c)
 	switch {
@@ -121,28 +137,23 @@ func buildElsewhere(c *cli.Context, p *place) (*client.Client, error) {
 	case cl != nil && own != "":
 		return nil, usagef("building with --server and %s: the service builds with what it has, for its registries: leave out one of the two", own)
 	case cl != nil:
-		return cl, nil
+		return &distantBuild{Client: cl, c: c, place: p}, nil
 	case own != "":
 		return nil, nil
 	}
 	if cl, err = onThisMachine(p); err != nil || cl == nil {
 		return nil, err
 	}
-	return cl, nil
-}
-
-// tellWho says that the service of this machine builds, and where it pushes to.
-func tellWho(c *cli.Context, p *place, by *client.Client) error {
-	state, err := by.State(c.Context)
+	state, err := cl.State(c.Context)
 	if err != nil {
-		return err
+		return nil, fromService(err)
 	}
 	pushes := ""
 	if len(c.StringSlice("push")) == 0 && len(state.Push) > 0 {
 		pushes = ", which pushes to " + strings.Join(state.Push, ", ")
 	}
 	p.display.Notice("building by the service of this machine%s", pushes)
-	return nil
+	return &distantBuild{Client: cl, c: c, place: p, here: true}, nil
 }
 
 // remoteFailure is a build that failed at a service, with the exit status it

@@ -25,6 +25,7 @@ type distantBuild struct {
 	*client.Client
 	c     *cli.Context
 	place *place
+	here  bool // the service is of this machine
 }
 
 // run submits what the arguments name, follows and prints what comes of it.
@@ -37,7 +38,7 @@ func (d *distantBuild) run(args []string) error {
 	for _, s := range submissions {
 		builds, err := d.Submit(d.c.Context, s.Submission)
 		if err != nil {
-			failures = append(failures, err)
+			failures = append(failures, fromService(err))
 			break
 		}
 		for _, b := range builds {
@@ -91,7 +92,7 @@ func (d *distantBuild) submissions(args []string) ([]submitted, error) {
 	var all []submitted
 	for _, arg := range args {
 		s := submitted{Submission: service.Submission{Options: options}}
-		if !namesFile(arg) {
+		if !d.here && !namesFile(arg) {
 			s.Recipes = []string{arg}
 			all = append(all, s)
 			continue
@@ -99,6 +100,11 @@ func (d *distantBuild) submissions(args []string) ([]submitted, error) {
 		r, err := loadRecipe(arg, verbNames(d.c.App))
 		if err != nil {
 			return nil, err
+		}
+		if r.OfCatalog() {
+			s.Recipes = []string{"catalog/" + r.Name}
+			all = append(all, s)
+			continue
 		}
 		if s.Upload, err = packed(r); err != nil {
 			return nil, err
@@ -153,11 +159,11 @@ func (d *distantBuild) follow(b service.Build) (*builder.Result, error) {
 		}
 		return nil, fmt.Errorf("following build %d of %q: it goes on: `riscv-build %slogs --follow %d` follows it, `riscv-build %scancel %d` ends it", b.ID, b.Recipe, server, b.ID, server, b.ID)
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		b, err = d.Build(ctx, b.ID)
 	}
-	if b, err = d.Build(ctx, b.ID); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, fromService(err)
 	}
 	if b.Status == service.Succeeded {
 		if b.Result != nil {
@@ -180,7 +186,7 @@ func (s *submitted) keepLock(ctx context.Context, from *client.Client, b service
 	}
 	r, err := from.Artefact(ctx, b.ID, service.LockArtefact)
 	if err != nil {
-		return err
+		return fromService(err)
 	}
 	text, err := io.ReadAll(r)
 	if err = errors.Join(err, r.Close()); err != nil {
