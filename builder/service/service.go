@@ -179,6 +179,9 @@ type Maker interface {
 // Its methods are called one after the other.
 type Bench interface {
 	Build(ctx context.Context, req builder.Request, show builder.Display) (*builder.Result, error)
+	// Unchanged tells whether the registries that a request would be pushed to
+	// hold its image already, made from the same inputs; the result says so.
+	Unchanged(ctx context.Context, req builder.Request) (*builder.Result, bool, error)
 	// Graph is the graph of a request in the form of GraphArtefact.
 	Graph(ctx context.Context, req builder.Request) ([]byte, error)
 	Outdated(ctx context.Context, requests []builder.Request) (*outdated.Report, error)
