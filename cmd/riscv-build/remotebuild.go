@@ -34,6 +34,9 @@ func (d *distantBuild) run(args []string) error {
 	if err != nil {
 		return err
 	}
+	if d.c.Bool("detach") {
+		return d.detach(submissions)
+	}
 	results, failures := []*builder.Result{}, []error{}
 	for _, s := range submissions {
 		builds, err := d.Submit(d.c.Context, s.Submission)
@@ -42,11 +45,6 @@ func (d *distantBuild) run(args []string) error {
 			break
 		}
 		for _, b := range builds {
-			if d.c.Bool("detach") {
-				results = append(results, &builder.Result{Name: b.Recipe, Version: b.Version})
-				d.print(func(w io.Writer) { fmt.Fprintln(w, b.ID) })
-				continue
-			}
 			result, err := d.follow(b)
 			if result != nil {
 				results = append(results, result)
@@ -64,6 +62,26 @@ func (d *distantBuild) run(args []string) error {
 		writeJSON(d.c.App.Writer, document{Results: results})
 	}
 	return errors.Join(failures...)
+}
+
+// detach submits, and prints the numbers of the builds.
+func (d *distantBuild) detach(submissions []submitted) error {
+	all := []service.Build{}
+	var failed error
+	for _, s := range submissions {
+		builds, err := d.Submit(d.c.Context, s.Submission)
+		if failed = fromService(err); failed != nil {
+			break
+		}
+		all = append(all, builds...)
+		for _, b := range builds {
+			d.print(func(w io.Writer) { fmt.Fprintln(w, b.ID) })
+		}
+	}
+	if d.c.Bool("json") {
+		writeJSON(d.c.App.Writer, document{Results: all})
+	}
+	return failed
 }
 
 // print prints for people.
