@@ -49,13 +49,12 @@ func wantsOwn(c *cli.Context) string {
 			return "--" + name
 		}
 	}
-	return cmp.Or(slices.Collect(func(yield func(string) bool) {
-		for _, name := range ownVariables {
-			if os.Getenv(name) != "" && !yield(name) {
-				return
-			}
+	for _, name := range ownVariables {
+		if os.Getenv(name) != "" {
+			return name
 		}
-	})...)
+	}
+	return ""
 }
 
 // elsewhere is the service that --server or the environment names; nil if none is.
