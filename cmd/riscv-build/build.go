@@ -31,11 +31,7 @@ func build(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := findPlace(c)
-	if err != nil {
-		return err
-	}
-	through, err := buildElsewhere(c, p)
+	through, err := buildElsewhere(c)
 	if err != nil {
 		return err
 	}

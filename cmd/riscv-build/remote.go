@@ -83,8 +83,8 @@ func elsewhere(c *cli.Context) (*client.Client, error) {
 }
 
 // onThisMachine is the service of the state directory; nil if none runs.
-func onThisMachine(p *place) (*client.Client, error) {
-	path := filepath.Join(p.stateDir, serviceDir, serviceSocket)
+func onThisMachine(stateDir string) (*client.Client, error) {
+	path := filepath.Join(stateDir, serviceDir, serviceSocket)
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	if err != nil {
 		return nil, nil //nolint:nilerr // it has ended, there never was one, or it is somebody else's
@@ -119,7 +119,7 @@ func someService(c *cli.Context) (*client.Client, *place, error) {
 	if err != nil || cl != nil {
 		return cl, p, err
 	}
-	if cl, err = onThisMachine(p); err == nil && cl == nil {
+	if cl, err = onThisMachine(p.stateDir); err == nil && cl == nil {
 		err = environmentError{fmt.Errorf("asking the service of state directory %q: none runs: start one with `riscv-build serve`, or name one elsewhere with --server URL", p.stateDir)}
 	}
 	return cl, p, err
@@ -127,7 +127,7 @@ func someService(c *cli.Context) (*client.Client, *place, error) {
 
 // buildElsewhere is the service that a build goes through; nil: this process
 // builds itself.
-func buildElsewhere(c *cli.Context, p *place) (*distantBuild, error) {
+func buildElsewhere(c *cli.Context) (*distantBuild, error) {
 	own := wantsOwn(c)
 	cl, err := elsewhere(c)
 	switch {
@@ -135,24 +135,41 @@ func buildElsewhere(c *cli.Context, p *place) (*distantBuild, error) {
 		return nil, err
 	case cl != nil && own != "":
 		return nil, usagef("building with --server and %s: the service builds with what it has, for its registries: leave out one of the two", own)
-	case cl != nil:
-		return &distantBuild{Client: cl, c: c, place: p}, nil
-	case own != "":
+	case cl == nil && own != "":
 		return nil, nil
 	}
-	if cl, err = onThisMachine(p); err != nil || cl == nil {
+	d := &distantBuild{Client: cl, c: c, here: cl == nil}
+	if d.here {
+		_, dir, err := locate(c)
+		if err == nil {
+			d.Client, err = onThisMachine(dir)
+		}
+		if err != nil || d.Client == nil {
+			return nil, err
+		}
+	}
+	if d.place, err = findPlace(c); err != nil {
 		return nil, err
 	}
-	state, err := cl.State(c.Context)
+	if d.here {
+		return d, d.introduce()
+	}
+	return d, nil
+}
+
+// introduce says that the service of this machine builds, and what it does
+// besides.
+func (d *distantBuild) introduce() error {
+	state, err := d.State(d.c.Context)
 	if err != nil {
-		return nil, fromService(err)
+		return fromService(err)
 	}
 	pushes := ""
-	if len(c.StringSlice("push")) == 0 && len(state.Push) > 0 {
+	if len(d.c.StringSlice("push")) == 0 && len(state.Push) > 0 {
 		pushes = ", which pushes to " + strings.Join(state.Push, ", ")
 	}
-	p.display.Notice("building by the service of this machine%s", pushes)
-	return &distantBuild{Client: cl, c: c, place: p, here: true}, nil
+	d.place.display.Notice("building by the service of this machine%s", pushes)
+	return nil
 }
 
 // remoteFailure is a build that failed at a service, with the exit status it
