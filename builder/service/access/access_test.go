@@ -215,6 +215,7 @@ func TestSession(t *testing.T) {
 	if err := g.Login(w, httptest.NewRequest("POST", "/login", nil), "rbt_x"); !errors.As(err, &unauthorized) || len(w.Result().Cookies()) != 0 {
 		t.Fatalf("a wrong token: %v", err)
 	}
+	w = httptest.NewRecorder()
 	if err := g.Login(w, httptest.NewRequest("POST", "/login", nil), tokens[Build]); err != nil {
 		t.Fatal(err)
 	}

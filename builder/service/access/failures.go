@@ -31,7 +31,10 @@ func (f *failures) count(address string, now time.Time) time.Duration {
 	defer f.mu.Unlock()
 	w := f.addresses[address]
 	if w == nil || now.Sub(w.began) >= failureWindow {
-		f.makeRoom(now)
+		if f.addresses == nil || len(f.addresses) >= rememberedAddresses {
+			// Who has so many addresses needs no second chance on each.
+			f.addresses = map[string]*window{}
+		}
 		w = &window{began: now}
 		f.addresses[address] = w
 	}
@@ -39,25 +42,4 @@ func (f *failures) count(address string, now time.Time) time.Duration {
 		return 0
 	}
 	return failureWindow - now.Sub(w.began)
-}
-
-// makeRoom forgets windows that are over, or any where all are open.
-func (f *failures) makeRoom(now time.Time) {
-	if f.addresses == nil {
-		f.addresses = map[string]*window{}
-	}
-	if len(f.addresses) < rememberedAddresses {
-		return
-	}
-	for address, w := range f.addresses {
-		if now.Sub(w.began) >= failureWindow {
-			delete(f.addresses, address)
-		}
-	}
-	for address := range f.addresses {
-		if len(f.addresses) < rememberedAddresses {
-			return
-		}
-		delete(f.addresses, address)
-	}
 }

@@ -25,7 +25,7 @@ type scheduleInput struct {
 type scheduleOutput struct{ Body service.Schedule }
 
 type putScheduleInput struct {
-	scheduleInput
+	Name string `path:"name" maxLength:"64" pattern:"^[a-z0-9][a-z0-9._-]*$" example:"nightly"`
 	Body service.Schedule
 }
 

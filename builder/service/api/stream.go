@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -19,18 +20,18 @@ import (
 const page = 256
 
 type eventsInput struct {
-	idInput
+	ID    int64 `path:"id" minimum:"1" example:"42" doc:"number of the build"`
 	After int64 `query:"after" minimum:"0" doc:"only events after this number"`
 	Last  int64 `header:"Last-Event-ID" minimum:"0" doc:"the same, as browsers send it; counts more than after"`
 }
 
 type logInput struct {
-	idInput
-	Follow bool `query:"follow" doc:"send what there is as it comes, until the build has ended"`
+	ID     int64 `path:"id" minimum:"1" example:"42" doc:"number of the build"`
+	Follow bool  `query:"follow" doc:"send what there is as it comes, until the build has ended"`
 }
 
 type artefactInput struct {
-	idInput
+	ID   int64  `path:"id" minimum:"1" example:"42" doc:"number of the build"`
 	Name string `path:"name" enum:"lock,graph,log,report"`
 }
 
@@ -41,8 +42,15 @@ type streamOutput struct {
 }
 
 func (a *api) registerStreams() {
+	for _, t := range []reflect.Type{
+		reflect.TypeFor[service.Event](), reflect.TypeFor[service.StatusData](), reflect.TypeFor[service.StageData](),
+		reflect.TypeFor[service.NoticeData](), reflect.TypeFor[service.VertexData](), reflect.TypeFor[service.LogData](),
+	} {
+		a.OpenAPI().Components.Schemas.Schema(t, true, t.Name())
+	}
 	events := content(http.StatusOK, "text/event-stream", &huma.Schema{Type: huma.TypeString,
-		Description: "id: number of the event; event: its kind (status, stage, notice, vertex, log); data: the event as JSON, in one line"})
+		Description: "id: number of the event; event: its kind (status, stage, notice, vertex, log); data: the event as JSON in one line, " +
+			"of the schema Event, whose data is of StatusData, StageData, NoticeData, VertexData or LogData"})
 	events["200"].Content["text/event-stream"].Example = "id: 7\nevent: stage\ndata: {\"build\":42,\"seq\":7,\"time\":\"2026-01-31T12:00:00Z\",\"kind\":\"stage\",\"data\":{\"stage\":\"engine\"}}\n\n"
 	events["204"] = &huma.Response{Description: "there is no event after that one, and there will be none"}
 	register(a, access.Read, huma.Operation{

@@ -25,6 +25,11 @@ func (e *cancelledError) Error() string { return fmt.Sprintf("cancelled by %q", 
 // errRuns says that a build is not to be cancelled in the store.
 var errRuns = errors.New("the build runs")
 
+// cancelledLeader says why builds that followed another one are queued again.
+func cancelledLeader(id int64) string {
+	return fmt.Sprintf("build %d, which was made for both, was cancelled", id)
+}
+
 // Cancel implements service.Service.
 func (q *Queue) Cancel(ctx context.Context, id int64, client string) (service.Build, error) {
 	why := &cancelledError{by: client}
@@ -40,7 +45,7 @@ func (q *Queue) Cancel(ctx context.Context, id int64, client string) (service.Bu
 		case b.Status == service.Running && b.SameAs == 0:
 			return errRuns
 		}
-		if err := promote(tx, id, fmt.Sprintf("build %d, which was made for both, was cancelled", id)); err != nil {
+		if err := promote(tx, id, cancelledLeader(id)); err != nil {
 			return err
 		}
 		now := store.Now()

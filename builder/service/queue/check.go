@@ -51,6 +51,7 @@ func (q *Queue) check(ctx context.Context) error {
 	due := q.due
 	q.due, q.wanted, q.checking = map[string]bool{}, false, true
 	q.mu.Unlock()
+	defer signal(q.poke) // schedules have other times now, or are still due
 	report, failed := q.findOutdated(ctx)
 	q.mu.Lock()
 	q.checking = false
@@ -76,7 +77,6 @@ func (q *Queue) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer signal(q.poke)
 	for _, s := range schedules {
 		if due[s.Name] && s.Next != nil {
 			err = errors.Join(err, q.fireChecked(ctx, s, report, failed))

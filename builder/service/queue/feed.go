@@ -65,22 +65,35 @@ func (f *feed) append(e service.Event) {
 	f.window = append(f.window, e)
 }
 
-// recent gives events after one, if all of them are in memory.
-func (f *feed) recent(build, after int64, limit int) []service.Event {
+// recent gives events after one, and what to wait for if there are none; ok is
+// false where not all of them are in memory.
+func (f *feed) recent(build, after int64, limit int) (events []service.Event, wait <-chan struct{}, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if build != f.build || len(f.window) == 0 || after+1 < f.window[0].Seq {
-		return nil
+		return nil, nil, false
 	}
-	from := min(int(after+1-f.window[0].Seq), len(f.window))
+	from := int(min(after+1-f.window[0].Seq, int64(len(f.window))))
 	to := min(from+limit, len(f.window))
-	return f.window[from:to:to]
+	if from < to {
+		events = f.window[from:to:to]
+		return events, more(events), true
+	}
+	if more(f.window) == nil {
+		return nil, nil, true
+	}
+	return nil, f.waitFor(build), true
 }
 
 // wait gives the channel that is closed at the next event of a build.
 func (f *feed) wait(build int64) <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.waitFor(build)
+}
+
+// waitFor is wait for one who holds the mutex.
+func (f *feed) waitFor(build int64) <-chan struct{} {
 	wait, ok := f.waits[build]
 	if !ok {
 		if f.waits == nil {
@@ -109,10 +122,9 @@ func (q *Queue) Events(ctx context.Context, build, after int64, limit int) ([]se
 		limit = pageEvents
 	}
 	after = max(after, 0)
-	if events := q.feed.recent(build, after, limit); len(events) > 0 {
-		return events, more(events), nil
+	if events, wait, ok := q.feed.recent(build, after, limit); ok {
+		return events, wait, nil
 	}
-	wait := q.feed.wait(build) // before the store is asked, or what comes in between would be missed
 	events, err := q.cfg.Store.Events(ctx, build, after, limit)
 	if err != nil {
 		return nil, nil, err
@@ -120,17 +132,23 @@ func (q *Queue) Events(ctx context.Context, build, after int64, limit int) ([]se
 	if len(events) > 0 {
 		return events, more(events), nil
 	}
+	wait := q.feed.wait(build)
 	b, err := q.cfg.Store.Build(ctx, build)
 	if err != nil || b.Status.Final() {
 		q.feed.over(build)
-		if err == nil {
-			// It may have ended since its events were read.
-			events, err = q.cfg.Store.Events(ctx, build, after, limit)
-		}
-		if len(events) > 0 {
-			return events, more(events), err
-		}
+	}
+	if err != nil {
 		return nil, nil, err
+	}
+	// Again, now that nothing is missed: it may have gone on since.
+	if events, err = q.cfg.Store.Events(ctx, build, after, limit); err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case len(events) > 0:
+		return events, more(events), nil
+	case b.Status.Final():
+		return nil, nil, nil
 	}
 	return nil, wait, nil
 }

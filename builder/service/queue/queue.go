@@ -137,11 +137,10 @@ func (q *Queue) step(ctx context.Context) (worked bool, err error) {
 		return false, err
 	}
 	q.wait("")
-	if err := q.next(ctx); err != nil {
-		return false, err
+	if worked, err = q.next(ctx); worked {
+		q.keep(ctx)
 	}
-	q.keep(ctx)
-	return true, nil
+	return worked, err
 }
 
 // rest waits for work, and lets others into the state directory meanwhile.

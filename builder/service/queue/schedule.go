@@ -48,7 +48,7 @@ func (q *Queue) PutSchedule(ctx context.Context, s service.Schedule) (service.Sc
 	if err != nil {
 		return s, err
 	}
-	if len(all) >= maxSchedules {
+	if len(all) >= maxSchedules && !slices.ContainsFunc(all, func(o service.Schedule) bool { return o.Name == s.Name }) {
 		return s, &service.ConflictError{Err: fmt.Errorf("adding schedule %q: there are %d already: delete some", s.Name, len(all))}
 	}
 	err = q.change(ctx, func(tx *store.Tx) error {

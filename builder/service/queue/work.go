@@ -58,14 +58,14 @@ func again(b service.Build) service.Build {
 	return b
 }
 
-// next runs the build whose turn it is, to its end.
-func (q *Queue) next(ctx context.Context) error {
+// next runs the build whose turn it is, to its end; found is false where none is
+// queued.
+func (q *Queue) next(ctx context.Context) (found bool, err error) {
 	jobCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	j := &job{cancel: cancel, ended: make(chan struct{})}
 	defer close(j.ended)
-	found := false
-	err := q.change(ctx, func(tx *store.Tx) error {
+	err = q.change(ctx, func(tx *store.Tx) error {
 		b, ok, err := tx.Next()
 		if err != nil || !ok {
 			return err
@@ -82,7 +82,7 @@ func (q *Queue) next(ctx context.Context) error {
 	})
 	defer q.setJob(nil)
 	if err != nil || !found {
-		return err
+		return false, err
 	}
 	stop := context.AfterFunc(ctx, func() { cancel(service.ErrStopping) })
 	defer stop()
@@ -91,7 +91,7 @@ func (q *Queue) next(ctx context.Context) error {
 	if err := j.record.close(); err != nil && out.err == nil {
 		out.err = err
 	}
-	return q.end(ctx, context.Cause(jobCtx), j, out)
+	return true, q.end(ctx, context.Cause(jobCtx), j, out)
 }
 
 func (q *Queue) setJob(j *job) {
@@ -188,18 +188,10 @@ func (q *Queue) watchFloor(ctx context.Context, j *job) (context.Context, func()
 
 // end writes what a build came to, for it and those that follow it, at once.
 func (q *Queue) end(ctx context.Context, cause error, j *job, out outcome) error {
-	var by *cancelledError
 	if out.err != nil && cause != nil {
 		out.err = cause
 	}
-	switch {
-	case out.err == nil:
-		q.mu.Lock()
-		if out.result != nil && out.result.Engine != "" {
-			q.engine = out.result.Engine
-		}
-		q.mu.Unlock()
-	case errors.Is(out.err, service.ErrStopping):
+	if errors.Is(out.err, service.ErrStopping) {
 		return q.change(ctx, func(tx *store.Tx) error {
 			_, err := putAll(tx, j.build, out.err.Error(), func(b *service.Build) { *b = again(*b) })
 			return err
@@ -207,9 +199,16 @@ func (q *Queue) end(ctx context.Context, cause error, j *job, out outcome) error
 	}
 	final := q.final(ctx, out)
 	final.Stage = j.record.reached()
-	report, err := json.MarshalIndent(final.Result, "", "  ")
-	if err != nil {
-		return err
+	if final.Status == service.Succeeded {
+		final.Stage = ""
+		q.madeBy(out.result)
+	}
+	if final.Result != nil {
+		report, err := json.MarshalIndent(final.Result, "", "  ")
+		if err != nil {
+			return err
+		}
+		out.artefacts[service.ReportArtefact] = append(report, '\n')
 	}
 	return q.insist(ctx, func(tx *store.Tx) error {
 		for name, data := range out.artefacts {
@@ -217,23 +216,26 @@ func (q *Queue) end(ctx context.Context, cause error, j *job, out outcome) error
 				return err
 			}
 		}
-		if final.Result != nil {
-			if err := tx.PutArtefact(j.build.ID, service.ReportArtefact, append(report, '\n')); err != nil {
+		if final.Status == service.Cancelled { // that is not for those that follow it
+			if err := promote(tx, j.build.ID, cancelledLeader(j.build.ID)); err != nil {
 				return err
 			}
 		}
-		change := func(b *service.Build) {
+		_, err := putAll(tx, j.build, "", func(b *service.Build) {
 			now := store.Now()
 			b.Status, b.Ended, b.Stage, b.Error, b.Exit, b.Result = final.Status, &now, final.Stage, final.Error, final.Exit, final.Result
-		}
-		if errors.As(out.err, &by) { // that is not for those that follow it
-			if err := promote(tx, j.build.ID, fmt.Sprintf("build %d, which was made for both, was cancelled", j.build.ID)); err != nil {
-				return err
-			}
-		}
-		_, err := putAll(tx, j.build, "", change)
+		})
 		return err
 	})
+}
+
+// madeBy notes which engine made the last image.
+func (q *Queue) madeBy(r *builder.Result) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if r != nil && r.Engine != "" {
+		q.engine = r.Engine
+	}
 }
 
 // final is how a build has ended: status, error, exit status and result.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -33,8 +34,8 @@ func parse(fsys fs.FS, file string) (*recipes.Recipe, error) {
 		return nil, fmt.Errorf("reading recipe %q: there is no such file: check the path", file)
 	case err != nil:
 		return nil, fmt.Errorf("reading recipe %q: %w: make it a file", file, reason(err))
-	case !info.Mode().IsRegular() || info.Size() > treeBytes:
-		return nil, fmt.Errorf("reading recipe %q: it is no file, or a very large one: name the recipe file", file)
+	case !info.Mode().IsRegular() || info.Size() > recipeBytes:
+		return nil, fmt.Errorf("reading recipe %q: it is no file, or has more than %d MiB: name the recipe file", file, recipeBytes>>20)
 	}
 	data, err := fs.ReadFile(fsys, file)
 	if err != nil {
@@ -54,6 +55,24 @@ func reason(err error) error {
 		return p.Err
 	}
 	return err
+}
+
+// checkLocal refuses recipes that take sources from this machine's disk: who
+// submits one may see what it makes of them, but not what the service can read.
+func checkLocal(r *recipes.Recipe) error {
+	var problems recipes.Problems
+	for ; r != nil && !r.OfCatalog(); r = r.Base() {
+		for _, name := range slices.Sorted(maps.Keys(r.Source)) {
+			src := r.Source[name]
+			for _, address := range append([]string{src.Git, src.URL}, src.Mirrors...) {
+				if strings.HasPrefix(strings.ToLower(address), "file:") {
+					problems = append(problems, r.Problem(recipes.JoinPath("source", name),
+						fmt.Sprintf("source %q is on the disk of the machine that builds", name), "name an address that is reached over the network"))
+				}
+			}
+		}
+	}
+	return problems.Err()
 }
 
 // standOn tells a recipe, and those it is built on, where their files lie.

@@ -13,8 +13,8 @@ import (
 	"github.com/riscv-build/riscv-build/builder/service"
 )
 
-// git runs git in a repository.
-func git(t *testing.T, dir string, args ...string) string {
+// gitCommand runs git in a repository.
+func gitCommand(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir
@@ -30,13 +30,13 @@ func git(t *testing.T, dir string, args ...string) string {
 // commit adds files to a repository, which is made if it is not there.
 func commit(t *testing.T, dir string, files ...string) string {
 	t.Helper()
-	write(t, dir, files...)
+	place(t, dir, files...)
 	if !isDir(filepath.Join(dir, ".git")) {
-		git(t, dir, "init", "-q", "-b", "trunk")
+		gitCommand(t, dir, "init", "-q", "-b", "trunk")
 	}
-	git(t, dir, "add", "-A")
-	git(t, dir, "commit", "-q", "-m", "change")
-	return git(t, dir, "rev-parse", "HEAD")
+	gitCommand(t, dir, "add", "-A")
+	gitCommand(t, dir, "commit", "-q", "-m", "change")
+	return gitCommand(t, dir, "rev-parse", "HEAD")
 }
 
 func TestGit(t *testing.T) {
@@ -46,7 +46,7 @@ func TestGit(t *testing.T) {
 	}
 	first := commit(t, dir, "a.toml", recipe("a", withFiles), "files/x", "1", "sub/b.toml", recipe("b", plain),
 		"evil/evil.toml", recipe("evil", strings.Replace(withFiles, "files/x", "out", 1)))
-	git(t, dir, "tag", "-a", "-m", "one", "v1")
+	gitCommand(t, dir, "tag", "-a", "-m", "one", "v1")
 	if err := os.Symlink("/etc/hostname", filepath.Join(dir, "evil/out")); err != nil {
 		t.Fatal(err)
 	}

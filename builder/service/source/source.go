@@ -95,6 +95,9 @@ func (s *Sources) candidate(fsys fs.FS, origin service.Origin, field string) (se
 		return service.Candidate{}, &service.InvalidError{Field: field, Err: err}
 	}
 	t, err := collect(fsys, r)
+	if err == nil && (origin.Kind != service.FromRecipes || origin.URL != "") {
+		err = checkLocal(r)
+	}
 	if err != nil {
 		return service.Candidate{}, &service.InvalidError{Field: field, Err: err}
 	}

@@ -81,7 +81,7 @@ func build(c service.Candidate) service.Build {
 	return service.Build{Recipe: c.Recipe, Origin: c.Origin, Tree: c.Tree, Inputs: c.Inputs}
 }
 
-func write(t *testing.T, dir string, files ...string) {
+func place(t *testing.T, dir string, files ...string) {
 	t.Helper()
 	for i := 0; i < len(files); i += 2 {
 		path := filepath.Join(dir, files[i])
@@ -189,6 +189,11 @@ func TestWrongSubmissions(t *testing.T) {
 		{upload([]string{"a.toml"}, "a.toml", good, "a.toml", ""), "upload.files[1].path", "files[0] has it"},
 		{upload([]string{"a.toml"}, "a.toml", good, "a.toml/b", ""), "upload.files[1].path", "no other file"},
 		{upload([]string{"a.toml"}, "a.toml", good, "x", string(make([]byte, treeBytes))), "upload.files[1].content", "16 MiB"},
+		{
+			upload([]string{"a.toml"}, "a.toml", recipe("a", plain+"\n[source.s]\ngit = \"file:///srv/r\"\ncommit = \""+strings.Repeat("a", 40)+"\"\n[build]\ntemplate = \"make\"\n")),
+			"upload.recipes[0]", "disk of the machine",
+		},
+		{upload([]string{"a.toml"}, "a.toml", string(make([]byte, recipeBytes+1))), "upload.files[0].content", "1 MiB"},
 		{linked, "upload.files[0].mode", "only regular files"},
 		{many, "upload.files", "1000"},
 		{service.Submission{Git: &service.Git{URL: "https://anna:secret@host/r"}}, "git.url", "netrc"},
@@ -208,7 +213,7 @@ func TestWrongSubmissions(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "busybox.toml", recipe("busybox", plain), "mine.toml", recipe("mine", withFiles), "files/x", "1", "broken.toml", "schema = 2")
+	place(t, dir, "busybox.toml", recipe("busybox", plain), "mine.toml", recipe("mine", withFiles), "files/x", "1", "broken.toml", "schema = 2")
 	s := open(t, Config{Recipes: dir, Version: "v"})
 	found := resolve(t, s, service.Submission{Recipes: []string{"busybox", "catalog/busybox", "nginx", "mine"}})
 	var kinds []string
@@ -242,7 +247,7 @@ func TestNames(t *testing.T) {
 	if err := done(); err != nil {
 		t.Error(err)
 	}
-	write(t, dir, "new.toml", recipe("new", plain))
+	place(t, dir, "new.toml", recipe("new", plain))
 	resolve(t, s, service.Submission{Recipes: []string{"new"}})
 	if sub, err := s.Pushed(context.Background(), service.Push{URLs: []string{dir}}); err != nil || len(sub.Recipes) != 0 {
 		t.Errorf("a push to a directory: %+v, %v", sub, err)
@@ -253,7 +258,7 @@ func TestNames(t *testing.T) {
 // gives it one.
 func TestLocksAreKept(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "a.toml", recipe("a", plain), "b.toml", recipe("b", plain))
+	place(t, dir, "a.toml", recipe("a", plain), "b.toml", recipe("b", plain))
 	s := open(t, Config{Recipes: dir})
 	sub := service.Submission{Recipes: []string{"a", "b"}}
 	found := resolve(t, s, sub)
@@ -268,7 +273,7 @@ func TestLocksAreKept(t *testing.T) {
 			t.Error(err)
 		}
 		if then != "" {
-			write(t, filepath.Dir(o.Request.LockPath), lock.Name, then)
+			place(t, filepath.Dir(o.Request.LockPath), lock.Name, then)
 		}
 		if err := o.Close(succeeded); err != nil {
 			t.Error(err)
@@ -292,7 +297,7 @@ func TestLocksAreKept(t *testing.T) {
 	if names, err := filepath.Glob(filepath.Join(dir, lock.Name)); err != nil || len(names) != 0 {
 		t.Errorf("the user's directory has %v, %v", names, err)
 	}
-	write(t, dir, lock.Name, three)
+	place(t, dir, lock.Name, three)
 	if got := visit(resolve(t, s, sub)[0], true, ""); got != three {
 		t.Errorf("with the user's own: %s", got)
 	}

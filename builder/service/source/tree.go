@@ -23,6 +23,8 @@ import (
 const (
 	treeFiles = 1000     // files and directories
 	treeBytes = 16 << 20 // of all files
+
+	recipeBytes = 1 << 20 // of one recipe
 )
 
 // youth is how long a tree is kept that no build has: it was stored, or found

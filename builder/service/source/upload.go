@@ -59,6 +59,9 @@ func checkUpload(u service.Upload) error {
 		if f.Mode&^0o7777 != 0 && f.Mode&0o170000 != 0o100000 {
 			return invalid(field+".mode", "reading mode %#o of %q: only regular files can be sent: replace links by files", f.Mode, f.Path)
 		}
+		if path.Ext(f.Path) == ".toml" && len(f.Content) > recipeBytes {
+			return invalid(field+".content", "reading recipe %q: it has more than %d MiB: put large files beside it", f.Path, recipeBytes>>20)
+		}
 		seen[f.Path] = i
 		if size += len(f.Content); size > treeBytes {
 			return invalid(field+".content", "reading an upload: its files have more than %d MiB: make what is large a source with url and sha256", treeBytes>>20)

@@ -20,6 +20,8 @@ type buildsPage struct {
 	Form    buildForm
 	Names   []string // of recipes, to choose from
 	State   service.State
+	Running int
+	Queued  int
 	Builds  []service.Build
 	Filter  service.Filter
 	Status  service.Status // that is asked for; "": any
@@ -27,7 +29,6 @@ type buildsPage struct {
 	Poll    string         // where its changing part is
 	Older   string         // the next page; "": there is none
 	Newest  string         // the first page; "": this is it
-	Working int            // builds that are not final
 }
 
 // buildForm is the form for a new build as it was filled in.
@@ -62,8 +63,8 @@ func (s *site) buildList(v *visit, status int, form buildForm) error {
 	if p.State, err = s.Service.State(ctx); err != nil {
 		return err
 	}
-	p.Working = p.State.Builds[service.Queued] + p.State.Builds[service.Running]
-	p.Active = p.Working > 0
+	p.Running, p.Queued = p.State.Builds[service.Running], p.State.Builds[service.Queued]
+	p.Active = p.Running+p.Queued > 0
 	if query.Get("part") == "" && v.who.Role.Allows(access.Build) {
 		// The form works without them: a directory of recipes that cannot be read
 		// is told of on the page of recipes.

@@ -11,6 +11,7 @@ import (
 const (
 	boxWidth  = 184
 	boxHeight = 44
+	wayHeight = 6
 	gapX      = 44
 	gapY      = 12
 	margin    = 8
@@ -39,6 +40,7 @@ type box struct {
 	ID      string
 
 	inputs, users []*box
+	way           bool // no step: a line passes here on its way to a later layer
 	layer         int
 	place         float64
 }
@@ -50,26 +52,51 @@ func draw(steps []stepView) *drawing {
 		return nil
 	}
 	layers := layered(boxes)
-	d := &drawing{Boxes: boxes}
+	d := &drawing{Boxes: boxes, Width: 2*margin + len(layers)*(boxWidth+gapX) - gapX}
 	tallest := 0
 	for _, l := range layers {
-		tallest = max(tallest, len(l))
+		tallest = max(tallest, tall(l))
 	}
-	d.Width = 2*margin + len(layers)*(boxWidth+gapX) - gapX
-	d.Height = 2*margin + tallest*(boxHeight+gapY) - gapY
+	d.Height = 2*margin + tallest
 	for i, layer := range layers {
-		top := margin + (tallest-len(layer))*(boxHeight+gapY)/2
-		for k, b := range layer {
-			b.X, b.Y = margin+i*(boxWidth+gapX), top+k*(boxHeight+gapY)
+		y := margin + (tallest-tall(layer))/2
+		for _, b := range layer {
+			b.X, b.Y = margin+i*(boxWidth+gapX), y
+			y += b.height() + gapY
 		}
 	}
-	for _, b := range boxes {
-		for _, in := range b.inputs {
-			x1, y1, x2, y2 := in.X+boxWidth, in.Y+boxHeight/2, b.X, b.Y+boxHeight/2
-			d.Lines = append(d.Lines, fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x1, y1, x1+gapX/2, y1, x2-gapX/2, y2, x2, y2))
-		}
+	for _, b := range slices.Concat(layers...) {
+		d.join(b)
 	}
 	return d
+}
+
+// join draws what leads to a box, and through one that is only a way.
+func (d *drawing) join(b *box) {
+	y := b.Y + b.height()/2
+	for _, in := range b.inputs {
+		x, from := in.X+boxWidth, in.Y+in.height()/2
+		d.Lines = append(d.Lines, fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x, from, x+gapX/2, from, b.X-gapX/2, y, b.X, y))
+	}
+	if b.way {
+		d.Lines = append(d.Lines, fmt.Sprintf("M%d %dH%d", b.X, y, b.X+boxWidth))
+	}
+}
+
+func (b *box) height() int {
+	if b.way {
+		return wayHeight
+	}
+	return boxHeight
+}
+
+// tall is the height of a layer.
+func tall(layer []*box) int {
+	height := -gapY
+	for _, b := range layer {
+		height += b.height() + gapY
+	}
+	return height
 }
 
 // boxesOf puts steps with the same inputs and the same users into one box.
@@ -180,10 +207,36 @@ func layered(boxes []*box) [][]*box {
 		}
 		layers[b.layer] = append(layers[b.layer], b)
 	}
+	for _, b := range boxes {
+		b.leadOn(layers)
+	}
 	for range drawSweep {
 		sweep(layers)
 	}
 	return layers
+}
+
+// leadOn leads the line of a box that is used in later layers than the next
+// through the layers between, so that it does not run across other boxes.
+func (b *box) leadOn(layers [][]*box) {
+	far := b.layer
+	for _, u := range b.users {
+		far = max(far, u.layer)
+	}
+	last := b
+	for l := b.layer + 1; l < far; l++ {
+		way := &box{way: true, layer: l, inputs: []*box{last}}
+		last.users = append(last.users, way)
+		for _, u := range slices.Clone(b.users) {
+			if u.layer == l+1 && !u.way {
+				u.inputs[slices.Index(u.inputs, b)] = way
+				b.users = slices.DeleteFunc(b.users, func(other *box) bool { return other == u })
+				way.users = append(way.users, u)
+			}
+		}
+		layers[l] = append(layers[l], way)
+		last = way
+	}
 }
 
 // sweep sorts each layer by the middle of what its boxes are joined to.
@@ -216,3 +269,9 @@ func (b *box) NameY() int { return b.Y + 19 }
 
 // SubY is the base line of the words below it.
 func (b *box) SubY() int { return b.Y + 35 }
+
+// Width of every box.
+func (b *box) Width() int { return boxWidth }
+
+// Height of every box.
+func (b *box) Height() int { return boxHeight }

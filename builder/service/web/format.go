@@ -29,7 +29,6 @@ func (l *language) funcs(s *site) template.FuncMap {
 		"took":     func(b service.Build) string { return l.took(b, s.now()) },
 		"short":    short,
 		"join":     func(list []string) string { return strings.Join(list, ", ") },
-		"lines":    func(list []string) string { return strings.Join(list, "\n") },
 		"has":      func(list []string, word string) bool { return slices.Contains(list, word) },
 		"plain":    plain,
 		"statuses": func() []service.Status { return service.Statuses },

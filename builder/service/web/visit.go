@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -80,6 +81,10 @@ func (v *visit) fail(err error) {
 		return
 	}
 	status := statusOf(err)
+	var unavailable *service.UnavailableError
+	if errors.As(err, &unavailable) && unavailable.After > 0 {
+		v.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(unavailable.After.Seconds()))))
+	}
 	p := problem{Status: status, Text: v.lang.text(fmt.Sprintf("error.%d", status))}
 	if status == http.StatusInternalServerError {
 		v.Log.Error("page", "path", v.r.URL.Path, "error", err)
