@@ -67,13 +67,6 @@ func checkOpen(c *cli.Context) error {
 	return nil
 }
 
-// loopback tells whether only this machine reaches an address.
-func loopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	ip := net.ParseIP(host)
-	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
-}
-
 // loadTokens reads --token-file.
 func loadTokens(c *cli.Context) (*access.Tokens, error) {
 	path := c.String("token-file")

@@ -205,7 +205,7 @@ func (s *server) handler() (http.Handler, error) {
 	guard := access.New(access.GuardOptions{Tokens: s.tokens, Open: s.c.Bool("open"), TLS: s.certs != nil, Log: s.log})
 	pages, err := web.New(web.Options{
 		Service: s.queue, Registry: shown, Version: programVersion(), Log: s.log,
-		Login: guard.Login, Logout: func(w http.ResponseWriter, _ *http.Request) { guard.Logout(w) },
+		Login: guard.Login, Logout: guard.Logout,
 	})
 	if err != nil {
 		return nil, err
@@ -215,7 +215,7 @@ func (s *server) handler() (http.Handler, error) {
 		mux.Handle(path, calls)
 	}
 	mux.Handle("/", pages)
-	return access.Headers(access.Limit(guard.Identify(mux))), nil
+	return guard.Identify(mux), nil
 }
 
 // well tells whether the service can do its work.

@@ -83,13 +83,13 @@ func listTokens(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	tokens, err := access.List(path)
+	tokens, err := access.Load(path)
 	if err != nil {
 		return usageError{err}
 	}
 	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tROLE")
-	for _, t := range tokens {
+	for _, t := range tokens.List() {
 		fmt.Fprintf(w, "%s\t%s\n", t.Name, t.Role)
 	}
 	return w.Flush()
