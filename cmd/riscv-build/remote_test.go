@@ -79,11 +79,11 @@ func startFakeService(t *testing.T, f *fakeService) string {
 	t.Helper()
 	calls := api.New(api.Options{Service: f})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		role := access.Nobody
+		id := access.Identity{}
 		if r.Header.Get("Authorization") == "Bearer right" {
-			role = access.Build
+			id = access.Identity{Name: "anna", Role: access.Build}
 		}
-		calls.ServeHTTP(w, r.WithContext(access.With(r.Context(), access.Identity{Name: "anna", Role: role})))
+		calls.ServeHTTP(w, r.WithContext(access.With(r.Context(), id)))
 	}))
 	t.Cleanup(s.Close)
 	t.Setenv(envServer, s.URL)
