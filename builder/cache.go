@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/riscv-build/riscv-build/builder/check"
 )
 
 // cache remembers by a digest of its inputs what a step gave, one small file
@@ -17,6 +19,12 @@ import (
 type cache struct {
 	dir     string
 	imports *imports // where entries are taken from that are not here; nil: nowhere
+}
+
+// LayerFacts is what checks of images in a state directory found out about
+// their layers. It needs no lock to be read.
+func LayerFacts(stateDir string) check.Cache {
+	return cache{dir: filepath.Join(stateDir, "cache")}
 }
 
 // key makes the name of an entry out of everything that decides it.

@@ -21,14 +21,10 @@ type accounts struct {
 // openAccounts reads the docker configuration; a missing file has no accounts.
 func openAccounts(path string) (*accounts, error) {
 	if path == "" {
-		path = os.Getenv("DOCKER_CONFIG")
+		path = DockerConfig()
 	}
 	if path == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return &accounts{get: noCredential}, nil // no home, no configuration
-		}
-		path = filepath.Join(home, ".docker")
+		return &accounts{get: noCredential}, nil
 	}
 	path = configFile(path)
 	store, err := credentials.NewStore(path, credentials.StoreOptions{})
@@ -39,6 +35,20 @@ func openAccounts(path string) (*accounts, error) {
 		return nil, &accountError{Path: path, Err: err}
 	}
 	return &accounts{path: path, get: credentials.Credential(store)}, nil
+}
+
+// DockerConfig is the docker configuration that accounts are read from where
+// none is named; "" where there is no home to have one in.
+func DockerConfig() string {
+	path := os.Getenv("DOCKER_CONFIG")
+	if path == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return ""
+		}
+		path = filepath.Join(home, ".docker")
+	}
+	return configFile(path)
 }
 
 func noCredential(context.Context, string) (auth.Credential, error) {

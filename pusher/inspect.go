@@ -116,9 +116,10 @@ func (o *origin) info(ctx context.Context, f found) (ImageInfo, error) {
 
 // fill notes sizes and the time of creation.
 func (i *ImageInfo) fill(m ocispec.Manifest, config []byte) {
-	i.Size = m.Config.Size
-	for _, l := range m.Layers {
-		i.Size += l.Size
+	i.blobs = append([]ocispec.Descriptor{m.Config}, m.Layers...)
+	i.Size = 0
+	for _, b := range i.blobs {
+		i.Size += b.Size
 	}
 	var c ocispec.Image
 	if json.Unmarshal(config, &c) != nil {

@@ -42,6 +42,8 @@ type ImageInfo struct {
 	Digest   digest.Digest `json:"digest"`   // of the manifest
 	Size     int64         `json:"size"`     // bytes of config and layers as they are sent
 	Created  *time.Time    `json:"created,omitempty"`
+
+	blobs []ocispec.Descriptor // config and layers
 }
 
 // Repositories lists the names of a registry's repositories, sorted, page by

@@ -48,6 +48,7 @@ var rooms = []room{
 	{path: "builder/host", never: []string{"cmd", "recipes", "pusher", "builder/engine", "builder/graph", buildkit}},
 	{path: "builder/engineimage", never: []string{"cmd", "pusher", "builder/engine", "builder/debian", "builder/graph", buildkit}},
 	{path: "builder/batch", never: []string{"cmd", "builder/engine/embedded", "github.com/urfave/cli/v2"}},
+	{path: "builder/service", never: []string{"cmd", "builder/engine/embedded", "github.com/urfave/cli/v2"}},
 	{path: "builder/display", never: []string{"cmd", "recipes", "pusher", "builder/graph"}},
 	{path: "pusher", never: []string{"cmd", "builder", "recipes"}},
 	{path: "pusher/registry", never: []string{"github.com/urfave/cli/v2"}},

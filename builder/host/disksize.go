@@ -18,3 +18,10 @@ func DiskSize(dir string) (int64, error) {
 	}
 	return int64(st.Blocks * uint64(st.Bsize)), nil //nolint:unconvert // Bsize differs between systems
 }
+
+// DiskFree is how many bytes an unprivileged process may still use of the file
+// system that dir lies on, or will lie on when it is made.
+func DiskFree(dir string) (int64, error) {
+	free, _, _, err := freeSpace(existing(dir))
+	return int64(free), err
+}

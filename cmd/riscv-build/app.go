@@ -21,7 +21,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // run decides
 		OnUsageError:              usageProblem,
 		Commands: []*cli.Command{
-			buildCommand(), batchCommand(), lockCommand(), outdatedCommand(), fetchCommand(), graphCommand(), checkCommand(), pushCommand(), copyCommand(),
+			buildCommand(), batchCommand(), serveCommand(), buildsCommand(), lockCommand(), outdatedCommand(), fetchCommand(), graphCommand(), checkCommand(), pushCommand(), copyCommand(),
 			loadCommand(), runCommand(),
 			registryCommand(), searchCommand(), auditCommand(), k3sCommand(), configureCommand(), validateCommand(), initCommand(), catalogCommand(),
 			cacheCommand(), engineCommand(), doctorCommand(), schemaCommand(), versionCommand(), completionCommand(),

@@ -21,7 +21,7 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 	if len(args) < 2 {
 		return args, usagef("running riscv-build without arguments: name a recipe, or see `riscv-build --help`")
 	}
-	flags, names, rest := split(args[1:], valueFlags(app.Commands))
+	flags, names, rest := split(args[1:], flagsOf(app, args[1]))
 	if len(names) > 0 && names[0] == "help" {
 		names, flags = names[1:], append(flags, []string{"--help"})
 	}
@@ -41,6 +41,20 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 	}
 	out = append(out, "--")
 	return append(append(out, names...), rest...), nil
+}
+
+// flagsOf tells which flags take a value. Where the verb stands first, its own
+// count; before one is known, those of all.
+func flagsOf(app *cli.App, first string) map[string]bool {
+	takes := valueFlags(app.Commands)
+	if c := find(app.Commands, first); c != nil {
+		for _, f := range c.Flags {
+			for _, name := range f.Names() {
+				takes[name] = takesValue(f)
+			}
+		}
+	}
+	return takes
 }
 
 // split takes flags, each with its value, apart from arguments before and
@@ -74,6 +88,9 @@ func verb(app *cli.App, flags [][]string, names []string) (path, arguments []str
 		return []string{defaultVerb}, nil
 	}
 	commands := app.Commands
+	if find(commands, names[0]) == nil && find(buildsVerbs(app), names[0]) != nil {
+		names = append([]string{buildsVerb}, names...)
+	}
 	for len(names) > 0 {
 		c := find(commands, names[0])
 		if c == nil {
@@ -85,6 +102,14 @@ func verb(app *cli.App, flags [][]string, names []string) (path, arguments []str
 		path = []string{defaultVerb}
 	}
 	return path, names
+}
+
+// buildsVerbs are the verbs that may be written without "builds".
+func buildsVerbs(app *cli.App) []*cli.Command {
+	if c := find(app.Commands, buildsVerb); c != nil {
+		return c.Subcommands
+	}
+	return nil
 }
 
 func find(commands []*cli.Command, name string) *cli.Command {
@@ -145,7 +170,7 @@ func refuseFlags(app *cli.App, path []string, flags [][]string) error {
 		command = find(commands, name)
 		commands = command.Subcommands
 	}
-	takesValue := valueFlags(app.Commands)
+	takesValue := valueFlags([]*cli.Command{command})
 	known := []string{"help", "h"}
 	for _, f := range command.Flags {
 		known = append(known, f.Names()...)

@@ -12,7 +12,8 @@ import (
 func buildCommand() *cli.Command {
 	return &cli.Command{
 		Name: "build", Usage: "build, test and push images (what is done without a verb)", ArgsUsage: "RECIPE.toml|NAME...",
-		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), containerdFlags(), limitFlags(), cacheFlags(), []cli.Flag{
+		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), containerdFlags(), limitFlags(), cacheFlags(), serverFlags(), []cli.Flag{
+			&cli.BoolFlag{Name: "detach", Usage: "with a service: print the numbers of the builds instead of following them"},
 			&cli.StringSliceFlag{Name: "push", Usage: "push to the registry `HOST[:PORT][/PREFIX]` (may be repeated)"},
 			&cli.StringSliceFlag{Name: "tag", Usage: "push and load under tag `T` instead of those of the recipe (may be repeated)"},
 			indexFlag(), loadFlag(), changedFlag(),
@@ -29,6 +30,16 @@ func build(c *cli.Context) error {
 	used, err := readCaches(c)
 	if err != nil {
 		return err
+	}
+	through, err := buildElsewhere(c)
+	if err != nil {
+		return err
+	}
+	if through != nil {
+		return through.run(c.Args().Slice())
+	}
+	if c.Bool("detach") {
+		return usagef("reading --detach: no service builds this: name one with --server URL, or start one with `riscv-build serve`")
 	}
 	return withRecipes(c, c.Args().Slice(), func(s *session, requests []builder.Request) error {
 		if engine := wantedLoad(c); engine != "" {

@@ -31,15 +31,24 @@ type foundContainerd struct {
 	err      error
 }
 
-func findPlace(c *cli.Context) (*place, error) {
+// locate reads the configuration and finds the state directory.
+func locate(c *cli.Context) (*config.Config, string, error) {
 	where := config.Place{Getenv: os.Getenv, EUID: os.Geteuid()}
 	cfg, err := config.Load(where.Files())
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	dir, err := where.StateDir(c.String("state-dir"), cfg)
 	if err != nil {
-		return nil, environmentError{err}
+		return nil, "", environmentError{err}
+	}
+	return cfg, dir, nil
+}
+
+func findPlace(c *cli.Context) (*place, error) {
+	cfg, dir, err := locate(c)
+	if err != nil {
+		return nil, err
 	}
 	progress := c.String("progress")
 	if progress == "" {

@@ -147,13 +147,16 @@ func checkApart(c *cli.Context, a, b string) error {
 	return nil
 }
 
-func checkAddress(addr string) error {
+func checkAddress(addr string) error { return checkListen("addr", addr) }
+
+// checkListen refuses an address that nothing can listen at.
+func checkListen(flag, addr string) error {
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {
 		_, err = net.LookupPort("tcp", port)
 	}
 	if err != nil {
-		return usagef("reading --addr %q: %w: write [ADDRESS]:PORT, for example :6000", addr, err)
+		return usagef("reading --%s %q: %w: write [ADDRESS]:PORT, for example :6000", flag, addr, err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"path/filepath"
 
@@ -39,16 +40,22 @@ func openSession(c *cli.Context, change func(*session, *builder.Config) error) (
 	if err != nil {
 		return nil, err
 	}
-	s.lock, err = statelock.Acquire(c.Context, filepath.Join(p.stateDir, "lock"), func(h statelock.Holder) {
+	return s, s.enter(c.Context, cfg, func(h statelock.Holder) {
 		p.display.Notice("waiting: state directory %s is in use by %s", p.stateDir, h)
 	})
-	if err != nil {
-		return nil, environmentError{err}
+}
+
+// enter waits for the lock of the state directory and opens it; waiting hears
+// who holds it.
+func (s *session) enter(ctx context.Context, cfg builder.Config, waiting func(statelock.Holder)) error {
+	var err error
+	if s.lock, err = statelock.Acquire(ctx, filepath.Join(s.stateDir, "lock"), waiting); err != nil {
+		return environmentError{err}
 	}
 	if s.builder, err = builder.New(cfg); err != nil {
-		return nil, errors.Join(environmentError{err}, s.lock.Release())
+		return errors.Join(environmentError{err}, s.lock.Release())
 	}
-	return s, nil
+	return nil
 }
 
 // configure gathers what a builder works with.

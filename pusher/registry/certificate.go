@@ -30,19 +30,53 @@ const (
 	lookAgain       = time.Hour // at the files, for a new certificate
 )
 
-// certificates gives a server's certificate, the present one: files that
+// CertificateOptions say which certificate a server shows: that of CertFile, or
+// one for SelfSigned.
+type CertificateOptions struct {
+	CertFile   string   // PEM certificate, with KeyFile
+	KeyFile    string   // PEM key
+	SelfSigned []string // host names and addresses, for a certificate by a CA of the server's own
+	Dir        string   // of that CA and what it signs
+	Warn       func(error)
+}
+
+// Certificates gives a server's certificate, the present one: files that
 // change are read again, and what this package signs is renewed.
-type certificates struct {
-	load func(now time.Time) (*tls.Certificate, error)
-	warn func(error)
+type Certificates struct {
+	load   func(now time.Time) (*tls.Certificate, error)
+	warn   func(error)
+	caFile string
 
 	mu      sync.Mutex
 	current *tls.Certificate
 	looked  time.Time
 }
 
+// OpenCertificates reads or makes a certificate; nil if none is named.
+func OpenCertificates(o CertificateOptions) (*Certificates, error) {
+	c := &Certificates{warn: o.Warn}
+	switch {
+	case len(o.SelfSigned) > 0:
+		a := &authority{dir: o.Dir, names: o.SelfSigned}
+		c.load, c.caFile = a.certificate, a.caFile()
+	case o.CertFile != "":
+		c.load = fileCertificate(o.CertFile, o.KeyFile)
+	default:
+		return nil, nil
+	}
+	return c, c.Reload()
+}
+
+// TLS is how a server speaks with the certificate.
+func (c *Certificates) TLS() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
+}
+
+// CAFile is what clients must trust, of a CA of the server's own; "" without one.
+func (c *Certificates) CAFile() string { return c.caFile }
+
 // get is tls.Config.GetCertificate.
-func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (c *Certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Since(c.looked) > lookAgain {
@@ -53,14 +87,14 @@ func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.current, nil
 }
 
-// reload looks at the files now.
-func (c *certificates) reload() error {
+// Reload looks at the files now. What cannot be read stays what it was.
+func (c *Certificates) Reload() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.refresh()
 }
 
-func (c *certificates) refresh() error {
+func (c *Certificates) refresh() error {
 	c.looked = time.Now()
 	cert, err := c.load(c.looked)
 	if err == nil {
@@ -85,7 +119,6 @@ func fileCertificate(certFile, keyFile string) func(time.Time) (*tls.Certificate
 
 // authority is a CA of the registry's own, and what it signs, in a directory.
 type authority struct {
-	store *Store
 	dir   string
 	names []string // host names and addresses
 }
@@ -195,10 +228,13 @@ func (a *authority) issue(name string, template *x509.Certificate, ca *tls.Certi
 	}
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	if err := a.store.writeMode(filepath.Join(a.dir, name+".key"), keyPEM, 0o600); err != nil {
+	if err := makeDir(a.dir); err != nil {
 		return nil, err
 	}
-	if err := a.store.writeMode(filepath.Join(a.dir, name+".crt"), certPEM, 0o644); err != nil {
+	if err := writeMode(a.dir, filepath.Join(a.dir, name+".key"), keyPEM, 0o600); err != nil {
+		return nil, err
+	}
+	if err := writeMode(a.dir, filepath.Join(a.dir, name+".crt"), certPEM, 0o644); err != nil {
 		return nil, err
 	}
 	cert, err := tls.X509KeyPair(certPEM, keyPEM)

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log"
@@ -50,8 +49,7 @@ type Server struct {
 	store    *Store
 	release  func()
 	accounts *accounts
-	certs    *certificates
-	caFile   string
+	certs    *Certificates
 	listener net.Listener
 	http     *http.Server
 }
@@ -111,20 +109,15 @@ func (s *Server) listen() (err error) {
 }
 
 // certify reads or makes the certificate.
-func (s *Server) certify() error {
-	s.certs = &certificates{warn: func(err error) { s.complain("certificate", err) }}
-	switch {
-	case len(s.opt.SelfSigned) > 0:
-		a := &authority{store: s.store, dir: filepath.Join(s.opt.Root, "tls"), names: s.opt.SelfSigned}
-		s.certs.load, s.caFile = a.certificate, a.caFile()
-	case s.opt.CertFile != "":
-		s.certs.load = fileCertificate(s.opt.CertFile, s.opt.KeyFile)
-	default:
-		s.certs = nil
-		return nil
+func (s *Server) certify() (err error) {
+	s.certs, err = OpenCertificates(CertificateOptions{
+		CertFile: s.opt.CertFile, KeyFile: s.opt.KeyFile, SelfSigned: s.opt.SelfSigned, Dir: filepath.Join(s.opt.Root, "tls"),
+		Warn: func(err error) { s.complain("certificate", err) },
+	})
+	if s.certs != nil {
+		s.http.TLSConfig = s.certs.TLS()
 	}
-	s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certs.get}
-	return s.certs.reload()
+	return err
 }
 
 func listenAdvice(err error) string {
@@ -147,7 +140,12 @@ func (s *Server) TLS() bool { return s.certs != nil }
 
 // CAFile is the certificate that clients must trust, of a CA of the registry's
 // own; "" without one.
-func (s *Server) CAFile() string { return s.caFile }
+func (s *Server) CAFile() string {
+	if s.certs == nil {
+		return ""
+	}
+	return s.certs.CAFile()
+}
 
 // Reload reads the accounts and the certificate again. What cannot be read
 // stays what it was.
@@ -157,7 +155,7 @@ func (s *Server) Reload() error {
 		errs = append(errs, s.accounts.reload())
 	}
 	if s.certs != nil {
-		errs = append(errs, s.certs.reload())
+		errs = append(errs, s.certs.Reload())
 	}
 	return errors.Join(errs...)
 }

@@ -286,11 +286,7 @@ func TestSelfSigned(t *testing.T) {
 		}
 	}
 
-	s, err := Open(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &authority{store: s, dir: filepath.Join(root, "tls"), names: append(names, "other")}
+	a := &authority{dir: filepath.Join(root, "tls"), names: append(names, "other")}
 	now := time.Now()
 	for in, want := range map[time.Duration]bool{0: true, certificateLife - 31*24*time.Hour: true, certificateLife - 29*24*time.Hour: false} {
 		if got := a.fits(third, mustCA(t, a).Leaf, now.Add(in)); got != want {

@@ -220,11 +220,13 @@ func (s *Store) staleUploads(age time.Duration, do func(path string, size int64)
 // writeFile writes a file so that it is there whole or not at all, and stays
 // after a power cut.
 func (s *Store) writeFile(path string, raw []byte) error {
-	return s.writeMode(path, raw, 0o644)
+	return writeMode(filepath.Join(s.root, "uploads"), path, raw, 0o644)
 }
 
-func (s *Store) writeMode(path string, raw []byte, mode fs.FileMode) error {
-	tmp := filepath.Join(s.root, "uploads", "file-"+rand.Text())
+// writeMode writes a file whole or not at all, by way of one in another
+// directory of the same file system.
+func writeMode(by, path string, raw []byte, mode fs.FileMode) error {
+	tmp := filepath.Join(by, "file-"+rand.Text())
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
