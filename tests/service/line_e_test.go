@@ -28,15 +28,12 @@ func TestLineServiceE(t *testing.T) {
 	d.succeed(first.ID, time.Minute)
 	d.stop()
 	d.multiply(first.ID, 10000)
-	ready := d.start()
-	timing(t, "E, ready with 10,000 builds", ready, startLimit)
+	timing(t, "E, ready with 10,000 builds", d.start(), startLimit)
 	if n := len(d.builds()); n < 10000 {
 		t.Fatalf("the service has %d builds", n)
 	}
 	d.stop()
-	if again := d.start(); again < ready {
-		ready = again // nothing has been read yet, as is wanted for what follows
-	}
+	d.start() // with nothing read yet
 	d.idle("before a build", time.Duration(count(30, 5))*time.Second)
 	b := d.submit(maker, uploaded(t, tool("after", [3]string{"runs", "echo it runs", "it runs\n"})))[0]
 	d.succeed(b.ID, 5*time.Minute)
@@ -79,7 +76,6 @@ func (d *daemon) multiply(like int64, times int) {
 			continue
 		}
 		columns := strings.Join(rest, ", ")
-		// Builds come first or last: what refers to them is looked at when all is there.
 		query := fmt.Sprintf("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) INSERT INTO %s (%s, %s) SELECT n.i + %d, %s FROM n, %s WHERE %s = %d",
 			times, table, key, columns, like, columns, table, key, like)
 		if _, err := tx.Exec(query); err != nil {
