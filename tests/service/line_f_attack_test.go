@@ -234,7 +234,9 @@ func TestLineServiceFUploads(t *testing.T) {
 		files := append([]service.File{{Path: "upload.toml", Content: []byte(text)}}, more...)
 		return service.Submission{Upload: &service.Upload{Recipes: []string{"upload.toml"}, Files: files}}
 	}
-	named := func(path string) service.Submission { return tree(good, service.File{Path: path, Content: []byte("x")}) }
+	named := func(path string) service.Submission {
+		return tree(good, service.File{Path: path, Content: []byte("x")})
+	}
 	from := func(path string) service.Submission {
 		return tree(head("upload") + fmt.Sprintf("[image]\nbase = \"scratch\"\n[[image.file]]\npath = \"/got\"\nfrom = %q\n", path))
 	}
@@ -308,4 +310,3 @@ func uploadsLink(t *testing.T, d *daemon) {
 		t.Errorf("%s: %s", b.Status, b.Error)
 	}
 }
-
