@@ -19,7 +19,7 @@ import (
 // not read. Everybody else gets each line once, in order, and without waiting.
 func TestLineServiceD(t *testing.T) {
 	lines, all, stalled := count(20000, 5000), count(200, 50), count(20, 5)
-	d := startDaemon(t, daemonOptions{})
+	d := startDaemon(t, daemonOptions{State: tooled()})
 	text := fmt.Sprintf("sleep 2; i=0; while [ $i -lt %d ]; do i=$((i+1)); echo \"number $i of the lines that everybody gets\"; done; sleep 1; echo done >$DESTDIR/result", lines)
 	b := d.submit(maker, uploaded(t, script("talker", text)))[0]
 	for range stalled {
