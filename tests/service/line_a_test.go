@@ -15,8 +15,6 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/riscv-build/riscv-build/builder/service"
-	"github.com/riscv-build/riscv-build/recipes"
-	"github.com/riscv-build/riscv-build/recipes/lock"
 	"github.com/riscv-build/riscv-build/tests/rig"
 )
 
@@ -28,16 +26,7 @@ func tooled() string { return filepath.Join(rig.Work, "tooled") }
 func offered(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	text := script("talker", fmt.Sprintf("for i in 1 2 3 4 5 6 7 8; do echo \"line $i of %d\"; sleep 1; done; echo text >$DESTDIR/result", os.Getpid()))
-	r, err := recipes.Parse("talker.toml", []byte(text), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string][]byte{"talker.toml": []byte(text), lock.Name: lockOf(t, []*recipes.Recipe{r})} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	written(t, dir, script("talker", fmt.Sprintf("for i in 1 2 3 4 5 6 7 8; do echo \"line $i of %d\"; sleep 1; done; echo text >$DESTDIR/result", os.Getpid())))
 	return dir
 }
 
