@@ -34,10 +34,10 @@ func TestLineServiceE(t *testing.T) {
 	}
 	d.stop()
 	d.start() // with nothing read yet
-	d.idle("before a build", time.Duration(count(30, 5))*time.Second)
+	d.idle("before a build", time.Duration(count(30, 3))*time.Second)
 	b := d.submit(maker, uploaded(t, tool("after", [3]string{"runs", "echo it runs", "it runs\n"})))[0]
 	d.succeed(b.ID, 5*time.Minute)
-	d.idle("after a build", time.Duration(count(90, 30))*time.Second)
+	d.idle("after a build", time.Duration(count(90, 15))*time.Second)
 }
 
 // multiply makes builds that are like one, with their events and artefacts, in
@@ -94,7 +94,7 @@ func (d *daemon) idle(when string, settle time.Duration) {
 	time.Sleep(settle)
 	rss := d.memory("VmRSS")
 	figure(d.t, "E, idle memory "+when, fmt.Sprintf("%d MB", rss), fmt.Sprintf("%d MB", idleMemory), rss > 0 && rss <= idleMemory)
-	span := time.Duration(count(60, 15)) * time.Second
+	span := time.Duration(count(60, 10)) * time.Second
 	before := d.switches()
 	time.Sleep(span)
 	after := d.switches()

@@ -170,7 +170,7 @@ func TestLineServiceFDisk(t *testing.T) {
 	if err := syscall.Statfs(filepath.Dir(probe.tokenFile), &fs); err != nil {
 		t.Fatal(err)
 	}
-	floor := int64(fs.Bavail)*int64(fs.Bsize) - 1500<<20
+	floor := int64(fs.Bavail)*int64(fs.Bsize) - int64(count(1500, 500))<<20
 	if floor < 100<<20 {
 		t.Fatal("the disk of the tests is full: free 2 GB")
 	}
@@ -195,7 +195,7 @@ func TestLineServiceFDisk(t *testing.T) {
 // TestLineServiceFForks: who forks without end has so many processes, and ends.
 func TestLineServiceFForks(t *testing.T) {
 	d := attacked(t)
-	text := strings.ReplaceAll(tool("forker", [3]string{"forks", "f() { f & f & wait; }; f", "nothing\n"}), "timeout = \"120s\"", "timeout = \"15s\"")
+	text := strings.ReplaceAll(tool("forker", [3]string{"forks", "f() { f & f & wait; }; f", "nothing\n"}), "timeout = \"120s\"", fmt.Sprintf("timeout = \"%ds\"", count(20, 8)))
 	before := processes()
 	b := d.submit(maker, uploaded(t, text))[0]
 	most, slowest := 0, time.Duration(0)

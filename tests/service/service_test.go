@@ -104,7 +104,10 @@ func newDaemon(t *testing.T, opt daemonOptions) *daemon {
 		t: t, opt: opt, state: opt.State, tokenFile: filepath.Join(own, "tokens"), log: filepath.Join(own, "log"),
 		addr:   fmt.Sprintf("127.0.0.1:%d", rig.FreePort(t)),
 		tokens: map[string]string{},
-		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}, Timeout: time.Minute},
+		client: &http.Client{
+			Transport: &http.Transport{MaxIdleConnsPerHost: 32}, Timeout: time.Minute,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 	}
 	if d.state == "" {
 		d.state = filepath.Join(own, "state")
@@ -262,9 +265,8 @@ func (a answer) String() string {
 	return fmt.Sprintf("%d %s", a.status, rig.Tail(string(a.body[:min(len(a.body), 2000)]), 20))
 }
 
-// request makes a request with the token of a name. A body that is no
-// []byte is sent as JSON; a path without /api is below /api/v1, but for
-// what is not of the API.
+// request makes a request with the token of a name. A body that is no []byte is
+// sent as JSON.
 func (d *daemon) request(ctx context.Context, token, method, path string, body any) *http.Request {
 	d.t.Helper()
 	var content io.Reader
@@ -305,7 +307,8 @@ func (d *daemon) send(req *http.Request) answer {
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
+	// Of a stream that goes on it is the beginning that there is.
+	if err != nil && !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/") {
 		return answer{body: []byte(err.Error())}
 	}
 	return answer{resp.StatusCode, resp.Header, text}

@@ -65,6 +65,9 @@ func (f *follower) connect(ctx context.Context) error {
 		return err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusServiceUnavailable { // it is ending
+		return io.ErrUnexpectedEOF
+	}
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
 		f.problem("following build %d after event %d: %d %s", f.build, f.last, resp.StatusCode, text)
