@@ -52,7 +52,7 @@ func attacks(t *testing.T, d *daemon) []attack {
 		{"reaches the sockets of others", exist(sockets) + "if grep -q '[@/]' /proc/net/unix; then grep '[@/]' /proc/net/unix; fi"},
 		{"sees other builds and processes", "for p in /proc/[0-9]*; do if tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -q 'riscv-build[ ]serve'; then echo \"sees $p\"; fi; done\n" +
 			"find / -xdev \\( -name store.db -o -name 'buildkitd*' -o -name history.db -o -name cache.db \\) 2>/dev/null"},
-		{"reaches the network", network(t, d)},
+		{"reaches the network", reaching(t, d)},
 		{"reads secrets of the environment", "(env; cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n') | grep -i -e canary -e '_token=' -e '_secret=' -e '_password=' -e '^RISCV_BUILD_' || true"},
 		{"mounts", "mkdir -p /tmp/m\nfor o in '-t tmpfs none' '-t proc proc' '-t sysfs sys' '-t cgroup2 none' '--bind /proc'; do if mount $o /tmp/m 2>/dev/null; then echo \"mounted $o\"; umount /tmp/m; fi; done\n" +
 			"if mount -o remount,rw /proc/sys 2>/dev/null; then echo 'made /proc/sys writable'; fi\nif umount /proc 2>/dev/null; then echo 'unmounted /proc'; fi"},
@@ -67,8 +67,8 @@ func attacks(t *testing.T, d *daemon) []attack {
 	}
 }
 
-// network tries what a build must not reach.
-func network(t *testing.T, d *daemon) string {
+// reaching tries what a build must not reach.
+func reaching(t *testing.T, d *daemon) string {
 	t.Helper()
 	targets := []string{"169.254.169.254:80", "1.1.1.1:53", d.addr, d.registry}
 	addrs, err := net.InterfaceAddrs()
