@@ -34,7 +34,7 @@ test: provision-test
 
 # The acceptance lines in full: all of them, or LINE.
 accept: provision-test
-	RISCV_BUILD_ACCEPT=full $(GO) test -p 1 -count=1 -timeout 12h -v ./tests ./tests/registry ./tests/board ./tests/remote ./tests/batch -run '^TestLine$(LINE)'
+	RISCV_BUILD_ACCEPT=full $(GO) test -p 1 -count=1 -timeout 12h -v ./tests ./tests/registry ./tests/board ./tests/remote ./tests/batch ./tests/service -run '^TestLine$(LINE)'
 
 # The three source builds side by side: riscv-build, a Dockerfile under QEMU,
 # native; the registry and its client beside those of others.

@@ -57,6 +57,7 @@ test)
 	want xz xz-utils
 	want tmux tmux # a terminal, for tests/batch
 	want bash bash
+	want chromium chromium # a browser, for tests/service
 	;;
 *)
 	say "there is no level \"$level\": use demo or test"

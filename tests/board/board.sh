@@ -18,6 +18,7 @@
 #   SMP=2 MEM=2G     processors, memory
 #   APPEND=TEXT      more for the kernel's command line
 #   QEMU=TEXT        more for QEMU's
+#   FORWARD=N:M      its port M is port N of the host's 127.0.0.1, too
 #   WAIT=180         seconds that a start may take
 #
 # On the board, 10.0.2.2 is the host's loopback. BOARD_RUN/share is /host there.
@@ -77,7 +78,7 @@ start)
 		-kernel "$B/Image" -initrd "$B/initrd.gz" \
 		-append "console=ttyS0 quiet panic=-1 no4lvl no5lvl init_on_alloc=0 unaligned_scalar_speed=fast lsm= ${APPEND:-}" \
 		-drive "file=$disk,format=raw,if=none,id=d,discard=unmap,$how" -device virtio-blk-pci,drive=d \
-		-netdev user,id=n,hostfwd=tcp:127.0.0.1:"$P"-:22 -device virtio-net-pci,netdev=n,romfile= -device virtio-rng-pci \
+		-netdev user,id=n,hostfwd=tcp:127.0.0.1:"$P"-:22"${FORWARD:+,hostfwd=tcp:127.0.0.1:${FORWARD%:*}-:${FORWARD#*:}}" -device virtio-net-pci,netdev=n,romfile= -device virtio-rng-pci \
 		-fsdev local,id=h,path="$N/share",security_model=none -device virtio-9p-pci,fsdev=h,mount_tag=host -no-reboot ${QEMU:-} 2>"$N/qemu.err" || {
 		cat "$N/qemu.err" >&2
 		exit 1

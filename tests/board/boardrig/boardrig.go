@@ -48,6 +48,7 @@ type Options struct {
 	Seed    string // a directory of the host: what is in it, the board has in SeedDir, on a disk of its own
 	Kernel  string // more for the kernel's command line
 	QEMU    string // more for QEMU's, separated by spaces
+	Forward int    // a port of the board that the host reaches at Board.Forwarded
 }
 
 // Board is a board. It may be used by one goroutine at a time.
@@ -56,6 +57,8 @@ type Board struct {
 	opt Options
 	run string // what it writes
 	env []string
+
+	forwarded string
 }
 
 // Start boots a board with the program on it, and stops it with the test. What
@@ -98,7 +101,7 @@ func SharedWith(t *testing.T, opt Options) *Board {
 		b.Boot()
 		shared.boards[opt] = b
 	}
-	own := &Board{t: t, opt: b.opt, run: b.run, env: b.env}
+	own := &Board{t: t, opt: b.opt, run: b.run, env: b.env, forwarded: b.forwarded}
 	if shared.told[t] != b {
 		shared.told[t] = b
 		t.Cleanup(own.explain)
@@ -139,6 +142,11 @@ func prepare(t *testing.T, opt Options) *Board {
 func (b *Board) Boot() {
 	b.t.Helper()
 	b.env = append(b.env, "BOARD_PORT="+strconv.Itoa(rig.FreePort(b.t)))
+	if b.opt.Forward > 0 {
+		port := rig.FreePort(b.t)
+		b.forwarded = fmt.Sprintf("127.0.0.1:%d", port)
+		b.env = append(b.env, fmt.Sprintf("FORWARD=%d:%d", port, b.opt.Forward))
+	}
 	if r := b.script(b.context(bootLimit+time.Minute), "start"); r.Code != 0 {
 		b.t.Fatalf("starting a board: %s%s", r.Stdout, r.Stderr)
 	}
@@ -148,6 +156,10 @@ func (b *Board) Boot() {
 	b.Copy(program(b.t), Program)
 	b.Copy(filepath.Join(scripts(), "peak.sh"), "/usr/local/bin/peak")
 }
+
+// Forwarded is the address, HOST:PORT, by which the host reaches Options.Forward
+// since the last boot.
+func (b *Board) Forwarded() string { return b.forwarded }
 
 // Share is a directory of the host that the board has as HostDir.
 func (b *Board) Share() string { return filepath.Join(b.run, "share") }
