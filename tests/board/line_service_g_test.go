@@ -45,7 +45,7 @@ func TestLineServiceG(t *testing.T) {
 	if build.Status != service.Succeeded || build.Result == nil || len(build.Result.Tags) == 0 {
 		t.Fatalf("build %d is %s in stage %q: %s\n%s", build.ID, build.Status, build.Stage, build.Error, b.Exec("tail -n 30 /var/log/service.log").Stdout)
 	}
-	ref := build.Result.Tags[0]
+	ref := strings.TrimPrefix(build.Result.Tags[0], "http://")
 	b.Must("ctr -n service images pull --plain-http " + ref)
 	there := b.Must("ctr -n service images ls").Stdout
 	if !strings.Contains(there, build.Result.Digest.String()) {

@@ -47,9 +47,12 @@ func TestLineServiceA(t *testing.T) {
 		b.watch(b.startByKeys("busybox"), "", "")
 	}
 	b.open("/registry")
-	b.until(20*time.Second, "the image in the registry view", "document.querySelector('main').innerText.includes('talker')")
-	if text := ask[string](b, "document.querySelector('main').innerText"); !strings.Contains(text, "riscv64") {
-		t.Errorf("the registry view says nothing of riscv64:\n%s", text)
+	if !ask[bool](b, "document.querySelector('main').innerText.includes('talker')") {
+		time.Sleep(6 * time.Second) // a list of what it holds is five seconds old at most
+		b.open("/registry")
+	}
+	if text := ask[string](b, "document.querySelector('main').innerText"); !strings.Contains(text, "talker") || !strings.Contains(text, "riscv64") {
+		t.Errorf("the registry view does not show talker for riscv64:\n%s", text)
 	}
 	shown := b.everyPage(build)
 	b.withoutScript(build)

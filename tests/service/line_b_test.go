@@ -125,7 +125,11 @@ func percentile(all []time.Duration, p int) time.Duration {
 // holdsOneTagEach holds that the registry has one image of each build that was made.
 func (d *daemon) holdsOneTagEach(made map[string][]service.Build) {
 	d.t.Helper()
-	images := d.images()
+	var images []service.Image
+	// A list of what it holds is some seconds old at most.
+	for end := time.Now().Add(15 * time.Second); len(images) != len(made) && time.Now().Before(end); time.Sleep(time.Second) {
+		images = d.images()
+	}
 	for _, list := range made {
 		b := list[0]
 		i := slices.IndexFunc(images, func(i service.Image) bool { return strings.HasSuffix(i.Repository, "/"+b.Recipe) })

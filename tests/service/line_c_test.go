@@ -26,8 +26,9 @@ type pushes struct {
 	all map[string][]string // digests, by REPOSITORY:TAG
 }
 
-// watchedRegistry is a registry that outlives the service.
-func watchedRegistry(t *testing.T) *pushes {
+// watchedRegistry is a registry that outlives the service, and takes its time
+// for manifests: there are always builds that run, and some that wait.
+func watchedRegistry(t *testing.T, slow func() time.Duration) *pushes {
 	t.Helper()
 	addr := fmt.Sprintf("127.0.0.1:%d", rig.FreePort(t))
 	rig.Start(t, rig.Binary, "registry", "serve", "--quiet", "--addr", addr, "--root", t.TempDir())
@@ -44,6 +45,7 @@ func watchedRegistry(t *testing.T) *pushes {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		repository, tag, found := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v2/"), "/manifests/")
 		if r.Method == http.MethodPut && found && !strings.Contains(tag, ":") {
+			time.Sleep(slow())
 			sum := sha256.New()
 			r.Body = io.NopCloser(io.TeeReader(r.Body, sum))
 			defer func() { p.note(repository+":"+tag, fmt.Sprintf("sha256:%x", sum.Sum(nil))) }()
@@ -67,7 +69,12 @@ func (p *pushes) note(name, digest string) {
 func TestLineServiceC(t *testing.T) {
 	kills, total := count(30, 4), count(480, 40)
 	random := seeded(t)
-	registry := watchedRegistry(t)
+	var mu sync.Mutex
+	registry := watchedRegistry(t, func() time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return time.Duration(random.IntN(200)) * time.Millisecond
+	})
 	d := startDaemon(t, daemonOptions{Push: registry.url})
 	accepted := map[int64]string{} // recipe, by number of the build
 	var followers []*follower
@@ -76,21 +83,24 @@ func TestLineServiceC(t *testing.T) {
 	defer cancel()
 	slowest := time.Duration(0)
 	for kill := range kills {
+		mu.Lock()
+		pair, after := random.IntN(5), time.Duration(random.IntN(1500))*time.Millisecond
+		mu.Unlock()
 		for n := range total / kills {
 			recipe := fmt.Sprintf("own-%d-%d", kill, n)
 			if n%2 == 1 {
-				recipe = fmt.Sprintf("pair-%d", random.IntN(5))
+				recipe = fmt.Sprintf("pair-%d", (pair+n)%5)
 			}
 			for _, b := range d.submit(maker, uploaded(t, plain(recipe, recipe))) {
 				accepted[b.ID] = recipe
-				if n < 2 {
+				if n%5 == 4 { // one that waits for a while
 					f := &follower{d: d, build: b.ID}
 					followers = append(followers, f)
 					following.Go(func() { f.run(ctx) })
 				}
 			}
 		}
-		time.Sleep(time.Duration(random.IntN(900)) * time.Millisecond)
+		time.Sleep(after)
 		d.kill()
 		slowest = max(slowest, d.start())
 		d.has(accepted)
@@ -159,7 +169,7 @@ func (p *pushes) judge(t *testing.T, attempts map[string]int, builds []service.B
 			continue
 		}
 		for _, ref := range b.Result.Tags {
-			_, name, _ := strings.Cut(ref, "/")
+			_, name, _ := strings.Cut(strings.TrimPrefix(ref, "http://"), "/")
 			if digests := p.all[name]; len(digests) == 0 || digests[0] != b.Result.Digest.String() {
 				t.Errorf("build %d says that it pushed %s as %s; the registry was sent %q", b.ID, ref, b.Result.Digest, digests)
 			}

@@ -137,7 +137,7 @@ func (f *fuzzer) judge(o operation, req *http.Request, a answer, asked string) {
 		Options: &openapi3filter.Options{IncludeResponseStatus: true},
 	}
 	if err := openapi3filter.ValidateResponse(context.Background(), in); err != nil {
-		f.fault("%s: the answer is not of the document: %v\n%s", asked, err, a)
+		f.fault("%s: the answer is not of the document: %.1500v\n%.500s", asked, err, a)
 	}
 }
 
