@@ -122,18 +122,24 @@ func (s *server) run() (err error) {
 	defer s.reloadOnHangup()()
 	s.announce(l.Addr())
 	tellSystemd(s.log, daemon.SdNotifyReady)
+	if err := giveBack(); err != nil {
+		s.log.Warn("memory is not given back", "error", err.Error())
+	}
 	return group.Wait()
 }
 
 // open opens the store, the registry and the queue.
 func (s *server) open(ctx context.Context) error {
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	err := os.MkdirAll(s.place.stateDir, 0o755)
+	if err == nil {
+		err = os.MkdirAll(s.dir, 0o700)
+	}
+	if err != nil {
 		return environmentError{fmt.Errorf("making the directory of the service: %w: choose a writable one with --state-dir", err)}
 	}
 	if err := s.alone(ctx); err != nil {
 		return err
 	}
-	var err error
 	if s.certs, err = openCertificates(s.c, s.dir, s.log); err != nil {
 		return err
 	}
