@@ -68,7 +68,7 @@ type RecipeInfo struct {
 // The conditions of schedules.
 const (
 	Always       = "always"
-	WhenOutdated = "outdated" // a locked package or a source has a newer version
+	WhenOutdated = "outdated" // a locked package has a newer version
 	WhenSecurity = "security" // a locked package has a security update
 )
 

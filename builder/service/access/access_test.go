@@ -263,9 +263,12 @@ func TestSession(t *testing.T) {
 	if _, body := ask(g, "GET", cookie.Value); body != "/" {
 		t.Errorf("after the token was removed: %s", body)
 	}
-	out := httptest.NewRecorder()
-	g.Logout(out, nil)
-	if c := out.Result().Cookies()[0]; c.MaxAge >= 0 || c.Value != "" {
+}
+
+func TestLogout(t *testing.T) {
+	w := httptest.NewRecorder()
+	New(GuardOptions{}).Logout(w, nil)
+	if c := w.Result().Cookies()[0]; c.MaxAge >= 0 || c.Value != "" || c.Secure {
 		t.Errorf("%+v", c)
 	}
 }
@@ -323,8 +326,13 @@ func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
 func TestLimitConnections(t *testing.T) {
 	l := &limited{most: 2, open: map[string]int{}}
-	if !l.take("a", 2) || !l.take("a", 2) || l.take("a", 2) || !l.take("b", 2) {
-		t.Error("wrongly counted")
+	for i, c := range []struct {
+		address string
+		room    bool
+	}{{"a", true}, {"a", true}, {"a", false}, {"b", true}} {
+		if l.take(c.address, 2) != c.room {
+			t.Errorf("connection %d of %s is wrongly counted", i, c.address)
+		}
 	}
 	l.give("a")
 	if !l.take("a", 2) {

@@ -222,16 +222,15 @@ func TestAPanicIsAProblem(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	m := NewMetrics()
+	s := serve(t, nil)
 	began := time.Now()
 	ended := began.Add(time.Minute)
-	m.Ended(service.Build{Status: service.Failed, Started: &began, Ended: &ended})
-	s := serve(t, nil)
+	s.api.metrics.Ended(service.Build{Status: service.Failed, Started: &began, Ended: &ended})
 	s.want(404, "GET /api/v1/builds/7", "read", "")
 	s.want(404, "GET /nothing", "read", "")
 	text := s.want(200, "GET /metrics", "read", "")
 	for _, line := range []string{
-		`riscv_build_builds{status="queued"} 3`, "riscv_build_queue_length 3", "riscv_build_free_bytes 5", "riscv_build_up 1", "riscv_build_followers 0",
+		`riscv_build_builds{status="queued"} 3`, "riscv_build_queue_length 3", `riscv_build_build_seconds_sum{status="failed"} 60`, "riscv_build_free_bytes 5", "riscv_build_up 1", "riscv_build_followers 0",
 		`riscv_build_http_requests_total{code="404",operation="get-build"} 1`, `riscv_build_http_requests_total{code="404",operation="none"} 1`,
 		`riscv_build_http_request_seconds_count{operation="get-build"} 1`, "go_goroutines", "process_resident_memory_bytes",
 	} {

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -219,7 +218,10 @@ func (a *api) artefact(ctx context.Context, build int64, name string) (*streamOu
 	return &streamOutput{Body: func(huma.Context) {
 		defer file.Close()
 		if _, err := io.Copy(a.begin(ctx, contentTypes[name]), file); err != nil {
-			panic(fmt.Errorf("sending %s of build %d: %w", name, build, errors.Join(err, http.ErrAbortHandler)))
+			if ctx.Err() == nil {
+				a.log.WarnContext(ctx, "sending an artefact", "build", build, "name", name, "error", err)
+			}
+			panic(http.ErrAbortHandler) // so that it does not look complete
 		}
 	}}, nil
 }

@@ -54,8 +54,10 @@ func (a *api) registerWebhooks() {
 		MaxBodyBytes: maxDelivery, BodyReadTimeout: bodyTimeout, Errors: []int{http.StatusUnauthorized, http.StatusUnprocessableEntity},
 		SkipValidateBody: true, // what it is depends on the sender
 	}, a.delivery)
+	op := a.OpenAPI().Paths["/webhooks/{name}"].Post
+	op.Responses["200"] = &huma.Response{Description: "A ping", Content: op.Responses["202"].Content}
 	// The library knows a body that it leaves alone as a string only.
-	a.OpenAPI().Paths["/webhooks/{name}"].Post.RequestBody.Content["application/json"] = &huma.MediaType{
+	op.RequestBody.Content["application/json"] = &huma.MediaType{
 		Schema: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true},
 		Example: map[string]any{"urls": []string{"https://git.example.org/recipes.git"}, "ref": "refs/heads/main",
 			"commit": "0123456789abcdef0123456789abcdef01234567", "paths": []string{"nginx.toml"}},

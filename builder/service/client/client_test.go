@@ -254,11 +254,14 @@ func TestFollowingGivesUp(t *testing.T) {
 		})
 	})
 	f.add(service.NoticeEvent, `{"text":"hello"}`)
-	c.silence, c.patience = 100*time.Millisecond, 300*time.Millisecond
+	c.silence, c.patience = time.Second, 1500*time.Millisecond
 	n := 0
 	err := c.Follow(t.Context(), 42, 0, func(service.Event) error { n++; return nil })
 	if err == nil || n != 1 || asked.Load() < 3 {
 		t.Errorf("%v after %d events and %d requests", err, n, asked.Load())
+	}
+	if !strings.Contains(err.Error(), "following build 42") {
+		t.Error(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()

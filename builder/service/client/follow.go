@@ -60,16 +60,23 @@ type following struct {
 	heard     time.Time // when the service last said something
 }
 
+var errSilent = errors.New("it says nothing any more")
+
 // showError is an error of the one who is shown events.
 type showError struct{ error }
 
 // once follows over one connection; done says that the last event was shown.
 func (f *following) once(ctx context.Context) (done bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	// A service that is well gives signs of life more often.
-	silence := time.AfterFunc(f.silence, cancel)
+	silence := time.AfterFunc(f.silence, func() { cancel(errSilent) })
 	defer silence.Stop()
+	defer func() {
+		if err != nil && context.Cause(ctx) == errSilent {
+			err = f.unreached(errSilent)
+		}
+	}()
 	resp, err := f.do(ctx, buildPath("GET", f.id, fmt.Sprintf("/events?after=%d", f.after)), nil)
 	if err != nil {
 		return false, err

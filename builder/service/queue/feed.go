@@ -11,6 +11,7 @@ import (
 const (
 	pageEvents   = 1000
 	windowEvents = 2000
+	windowBytes  = 2 << 20
 )
 
 // feed tells followers of builds when there is something new. It keeps the
@@ -21,6 +22,7 @@ type feed struct {
 	mu     sync.Mutex
 	build  int64
 	window []service.Event // the newest of that build, without a gap
+	bytes  int             // of their data
 	waits  map[int64]chan struct{}
 }
 
@@ -35,7 +37,7 @@ var closed = func() chan struct{} {
 func (f *feed) follow(build int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.build, f.window = build, nil
+	f.build, f.window, f.bytes = build, nil, 0
 }
 
 // publish takes events that have reached the disk.
@@ -56,13 +58,25 @@ func (f *feed) publish(events []service.Event) {
 // append adds to the window. The arrays that followers read are never written
 // below the end they know.
 func (f *feed) append(e service.Event) {
-	switch n := len(f.window); {
-	case n > 0 && f.window[n-1].Seq+1 != e.Seq:
-		f.window = nil
-	case n >= 2*windowEvents:
-		f.window = append(make([]service.Event, 0, 2*windowEvents), f.window[n-windowEvents:]...)
+	n := len(f.window)
+	if n > 0 && f.window[n-1].Seq+1 != e.Seq {
+		f.window, f.bytes = nil, 0
+	}
+	if n >= 2*windowEvents || f.bytes >= 2*windowBytes {
+		f.trim()
 	}
 	f.window = append(f.window, e)
+	f.bytes += len(e.Data)
+}
+
+// trim forgets the older half of the window.
+func (f *feed) trim() {
+	first := len(f.window)
+	for f.bytes = 0; first > 0 && len(f.window)-first < windowEvents && f.bytes < windowBytes; {
+		first--
+		f.bytes += len(f.window[first].Data)
+	}
+	f.window = append(make([]service.Event, 0, 2*windowEvents), f.window[first:]...)
 }
 
 // recent gives events after one, and what to wait for if there are none; ok is

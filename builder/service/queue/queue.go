@@ -155,6 +155,7 @@ func (q *Queue) rest(ctx context.Context) {
 	case <-ctx.Done():
 	case <-q.wake:
 	case <-idle:
+		q.feed.follow(0)
 		if err := q.bench.close(); err != nil {
 			q.cfg.Log.Error("closing the state directory", "error", err)
 		}

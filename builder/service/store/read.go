@@ -23,6 +23,9 @@ const (
 	maxLimit     = 500
 )
 
+// pageBytes is how much data of events is read at once.
+const pageBytes = 1 << 20
+
 // Build reads a build; a NotFoundError says that there is none.
 func (s *Store) Build(ctx context.Context, id int64) (service.Build, error) {
 	b, err := oneBuild(ctx, s.read, id)
@@ -101,21 +104,27 @@ func (s *Store) HasTree(ctx context.Context, tree digest.Digest) (bool, error) {
 	return has, s.told(err)
 }
 
-// Events reads up to limit events of a build after one.
+// Events reads up to limit events of a build after one; fewer, but one at
+// least, where they are large.
 func (s *Store) Events(ctx context.Context, build, after int64, limit int) ([]service.Event, error) {
 	rows, err := s.read.QueryContext(ctx, "SELECT seq, time, kind, data FROM events WHERE build = ? AND seq > ? ORDER BY seq LIMIT ?", build, after, limit)
 	if err != nil {
 		return nil, s.told(err)
 	}
-	list, err := collect(rows, func(r *sql.Rows) (service.Event, error) {
+	defer rows.Close()
+	list := []service.Event{}
+	for bytes := 0; bytes < pageBytes && rows.Next(); {
 		e := service.Event{Build: build}
 		var at int64
 		var data []byte
-		err := r.Scan(&e.Seq, &at, &e.Kind, &data)
+		if err := rows.Scan(&e.Seq, &at, &e.Kind, &data); err != nil {
+			return nil, s.told(err)
+		}
 		e.Time, e.Data = time.UnixMicro(at).UTC(), data
-		return e, err
-	})
-	return list, s.told(err)
+		list = append(list, e)
+		bytes += len(data)
+	}
+	return list, s.told(rows.Err())
 }
 
 // Artefact reads what PutArtefact kept. A NotFoundError says that there is none.

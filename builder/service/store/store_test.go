@@ -83,7 +83,7 @@ func TestList(t *testing.T) {
 		{service.Filter{Status: []service.Status{service.Queued}}, 50, 9991},
 		{service.Filter{Status: []service.Status{service.Queued, service.Succeeded}, Before: 100}, 50, 99},
 		{service.Filter{Status: []service.Status{service.Running}}, 0, 0},
-		{service.Filter{Recipe: "r5", Client: "c1"}, 15, 9906},
+		{service.Filter{Recipe: "r5", Client: "c1"}, 15, 9606},
 	} {
 		start := time.Now()
 		list, err := s.List(t.Context(), c.f)

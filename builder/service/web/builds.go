@@ -70,7 +70,9 @@ func (s *site) buildList(v *visit, status int, form buildForm) error {
 		// is told of on the page of recipes.
 		recipes, _ := s.Service.Recipes(ctx)
 		for _, r := range recipes {
-			p.Names = append(p.Names, r.Name)
+			if r.Problem == "" {
+				p.Names = append(p.Names, r.Name)
+			}
 		}
 	}
 	p.links(query)

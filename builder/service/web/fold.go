@@ -15,9 +15,10 @@ import (
 
 // What is kept of a build's events to show it.
 const (
-	foldsKept  = 8    // builds
-	linesKept  = 200  // per step: its last ones
-	lineLength = 2000 // bytes
+	foldsKept  = 8       // builds
+	linesKept  = 200     // per step: its last ones
+	lineLength = 2000    // bytes
+	foldBytes  = 1 << 20 // of all lines of a build
 	noticeKept = 50
 	graphBytes = 16 << 20
 )
@@ -36,6 +37,7 @@ type fold struct {
 	seq     int64 // of the last event
 	steps   []*step
 	byID    map[string]*step
+	bytes   int // of the lines that are kept
 	stages  []stageStart
 	notices []string
 	graphed bool // the graph artefact was read
@@ -125,14 +127,14 @@ func (f *fold) add(e service.Event) {
 	case service.LogEvent:
 		var d service.LogData
 		_ = json.Unmarshal(e.Data, &d)
-		f.step(d.Vertex.String()).print(plain(d.Text))
+		f.print(f.step(d.Vertex.String()), plain(d.Text))
 	}
 }
 
 // status begins anew with an attempt: what the last one did is not its own.
 func (f *fold) status(at time.Time, d service.StatusData) {
 	if d.Status == service.Running {
-		f.steps, f.byID, f.stages, f.graphed = nil, map[string]*step{}, nil, false
+		f.steps, f.byID, f.stages, f.graphed, f.bytes = nil, map[string]*step{}, nil, false, 0
 	}
 	if d.Why != "" {
 		f.notice(d.Why)
@@ -160,18 +162,35 @@ func (f *fold) step(id string) *step {
 	return st
 }
 
-// print keeps the last lines.
-func (st *step) print(text string) {
+// print keeps the last lines of a step, and in all only so many bytes: what the
+// first steps printed is forgotten first.
+func (f *fold) print(st *step, text string) {
 	for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
 		if len(line) > lineLength {
 			line = strings.ToValidUTF8(line[:lineLength], "") + "…"
 		}
-		st.lines = append(st.lines, line)
+		st.lines = append(st.lines, strings.Clone(line))
 		st.total++
+		f.bytes += len(line)
+		if len(st.lines) >= 2*linesKept {
+			f.bytes -= st.keep(linesKept)
+		}
 	}
-	if len(st.lines) > 2*linesKept {
-		st.lines = slices.Clone(st.tail())
+	for _, other := range f.steps {
+		if f.bytes > foldBytes && other != st {
+			f.bytes -= other.keep(0)
+		}
 	}
+}
+
+// keep forgets all but the last n lines, and says how many bytes those were.
+func (st *step) keep(n int) (freed int) {
+	gone := max(0, len(st.lines)-n)
+	for _, line := range st.lines[:gone] {
+		freed += len(line)
+	}
+	st.lines = slices.Clone(st.lines[gone:])
+	return freed
 }
 
 func (st *step) tail() []string { return st.lines[max(0, len(st.lines)-linesKept):] }

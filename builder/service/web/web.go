@@ -41,6 +41,15 @@ type site struct {
 // New makes a handler for /, /builds/, /recipes, /registry, /outdated,
 // /schedules, /login, /logout, /language and /assets/.
 func New(o Options) (http.Handler, error) {
+	s, err := prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	return s.routes(), nil
+}
+
+// prepare reads what the pages are made from.
+func prepare(o Options) (*site, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -49,10 +58,8 @@ func New(o Options) (http.Handler, error) {
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
 	}
-	if s.langs, err = loadLanguages(s); err != nil {
-		return nil, err
-	}
-	return s.routes(), nil
+	s.langs, err = loadLanguages(s)
+	return s, err
 }
 
 // action answers a request. What it returns is shown as a page of its own.
