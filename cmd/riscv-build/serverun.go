@@ -31,8 +31,11 @@ import (
 	"github.com/riscv-build/riscv-build/pusher/registry"
 )
 
-// lastAnswers is how long requests that are under way may take when the service ends.
-const lastAnswers = 3 * time.Second
+// How long the service takes to end: requests that are under way, and all of it.
+const (
+	lastAnswers = 3 * time.Second
+	endTime     = 9 * time.Second
+)
 
 // server is the service and all that it opens.
 type server struct {
@@ -125,7 +128,26 @@ func (s *server) run() (err error) {
 	if err := giveBack(); err != nil {
 		s.log.Warn("memory is not given back", "error", err.Error())
 	}
-	return group.Wait()
+	return within(ctx, endTime, group.Wait)
+}
+
+// within waits for the end of what ends with a context, but not for ever: what
+// the service was in the middle of is found out at the next start, as after a
+// loss of power.
+func within(ctx context.Context, limit time.Duration, wait func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- wait() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(limit):
+		return fmt.Errorf("ending the service: a build took longer than %s to end and was left: the next start clears up after it", limit)
+	}
 }
 
 // open opens the store, the registry and the queue.
