@@ -28,6 +28,7 @@ type maker struct {
 	c       *cli.Context
 	log     *slog.Logger // what belongs to no build
 	secrets *secrets
+	own     string // as in place
 }
 
 var _ service.Maker = (*maker)(nil)
@@ -39,6 +40,7 @@ func (m *maker) Open(ctx context.Context, waiting func(holder string)) (service.
 	if err != nil {
 		return nil, err
 	}
+	p.own = m.own
 	m.secrets.read(m.log)
 	b := &bench{session: &session{place: p}, show: &relay{log: m.log}}
 	cfg, err := b.configure(m.c)

@@ -191,7 +191,7 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.ending = append(s.ending, sources.Close)
 	s.queue, err = queue.Open(ctx, queue.Config{
-		Store: s.store, Sources: sources, Maker: &maker{c: s.c, log: s.log, secrets: s.secrets}, Push: s.push, Floor: s.floor,
+		Store: s.store, Sources: sources, Maker: &maker{c: s.c, log: s.log, secrets: s.secrets, own: s.place.own}, Push: s.push, Floor: s.floor,
 		FreeBytes: func() (int64, error) { return host.DiskFree(s.place.stateDir) },
 		Retention: store.Retention{Builds: s.c.Int("keep-builds"), LogAge: s.c.Duration("keep-logs")},
 		Redact:    s.secrets.hide, Version: programVersion(), Log: s.log,
@@ -308,7 +308,14 @@ func (s *server) announce(at net.Addr) {
 		fmt.Fprintf(out, "clients must trust the CA in %q: copy it to them, and name it with --server-ca\n", s.certs.CAFile())
 	}
 	if s.registry != nil {
-		fmt.Fprintf(out, "serving a registry at %s; configure clients: riscv-build configure k3s --registry http://%s --write\n", s.registry.Address(), outside(s.registry.Address()))
+		ca := ""
+		if scheme = "http://"; s.registry.TLS() {
+			scheme = "https://"
+		}
+		if file := s.registry.CAFile(); file != "" {
+			ca = " --ca " + file
+		}
+		fmt.Fprintf(out, "serving a registry at %s; configure clients: riscv-build configure k3s --registry %s%s%s --write\n", s.registry.Address(), scheme, outside(s.registry.Address()), ca)
 	}
 	for _, target := range s.push {
 		fmt.Fprintf(out, "images go to %s where a submission names no other\n", target)
