@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,12 +39,18 @@ type service struct {
 	} `toml:"tcp"`
 	Exec   []string `toml:"exec"`
 	Answer string   `toml:"answer"` // what the answer matches, RE2
+	// Settle is how long it is left alone before it is stopped; the file says why.
+	Settle recipes.Duration `toml:"settle"`
 }
 
 // catalogued are the images of the catalogue that are held against their
-// contracts: all in the full run, a few of each kind in the reduced one.
+// contracts: all in the full run, a few of each kind in the reduced one. The
+// environment may name a few others, separated by commas.
 func catalogued() []string {
-	if full {
+	switch some := os.Getenv("RISCV_BUILD_ACCEPT_IMAGES"); {
+	case some != "":
+		return strings.Split(some, ",")
+	case full:
 		return recipes.Catalog()
 	}
 	return []string{"busybox", "memcached", "nginx", "pause", "redis", "static"}
@@ -89,6 +96,7 @@ func TestLineBatchG(t *testing.T) {
 				logs, _ := docker.cmd("logs", "--tail", "20", c.name)
 				t.Fatalf("it does not answer as it should: %s\n%s", answer, logs)
 			}
+			time.Sleep(run.Settle.Duration)
 			start = time.Now()
 			if _, err := docker.cmd("stop", "-t", "30", c.name); err != nil {
 				t.Fatal(err)

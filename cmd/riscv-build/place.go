@@ -22,6 +22,7 @@ type place struct {
 
 	found *foundContainerd
 	auto  *foundAuto
+	own   string // HOST:PORT of a registry of this process that speaks HTTPS; "" if there is none
 }
 
 // foundContainerd is what a search for containerd came to.

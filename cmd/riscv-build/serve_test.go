@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/riscv-build/riscv-build/builder/engine"
 	"github.com/riscv-build/riscv-build/builder/service/access"
@@ -202,6 +204,20 @@ func TestTheServerEndsWithItsStreams(t *testing.T) {
 	<-asked
 	stop()
 	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheEndIsNotWaitedForForEver(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	if err := within(ctx, time.Hour, func() error { return io.EOF }); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v", err)
+	}
+	stop()
+	if err := within(ctx, time.Millisecond, func() error { select {} }); err == nil || !strings.Contains(err.Error(), "was left") {
+		t.Errorf("got %v", err)
+	}
+	if err := within(ctx, time.Hour, func() error { return nil }); err != nil {
 		t.Error(err)
 	}
 }

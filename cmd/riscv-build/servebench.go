@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"github.com/riscv-build/riscv-build/builder/engine"
 	"github.com/riscv-build/riscv-build/builder/engine/statelock"
 	"github.com/riscv-build/riscv-build/builder/graph"
+	"github.com/riscv-build/riscv-build/builder/host"
 	"github.com/riscv-build/riscv-build/builder/outdated"
 	"github.com/riscv-build/riscv-build/builder/service"
 )
@@ -26,6 +28,7 @@ type maker struct {
 	c       *cli.Context
 	log     *slog.Logger // what belongs to no build
 	secrets *secrets
+	own     string // as in place
 }
 
 var _ service.Maker = (*maker)(nil)
@@ -37,6 +40,7 @@ func (m *maker) Open(ctx context.Context, waiting func(holder string)) (service.
 	if err != nil {
 		return nil, err
 	}
+	p.own = m.own
 	m.secrets.read(m.log)
 	b := &bench{session: &session{place: p}, show: &relay{log: m.log}}
 	cfg, err := b.configure(m.c)
@@ -111,8 +115,13 @@ func (b *bench) Outdated(ctx context.Context, requests []builder.Request) (*outd
 func (b *bench) Close() error {
 	err := b.close()
 	b.builder, b.engine = nil, nil
-	debug.FreeOSMemory() // the service may be idle for days
-	return err
+	return errors.Join(err, giveBack())
+}
+
+// giveBack returns memory to the machine: the service may be idle for days.
+func giveBack() error {
+	debug.FreeOSMemory()
+	return host.ReleaseProgram()
 }
 
 // relay is a display that shows to another, which changes. Without one it goes

@@ -42,7 +42,7 @@ func newShelf(p *place, target string, own *registry.Server) (*shelf, error) {
 	if _, after, ok := strings.Cut(host, "://"); ok {
 		host = after
 	}
-	if own != nil && target == pushedTo(own.Address()) {
+	if own != nil && target == pushedTo(own) {
 		host = outside(own.Address())
 	}
 	return &shelf{host: host, contents: contents, facts: builder.LayerFacts(p.stateDir), isa: map[digest.Digest]string{}}, nil
@@ -94,34 +94,45 @@ func (s *shelf) isaOf(i pusher.ImageInfo) string {
 }
 
 // ownRegistry listens for the registry of --registry, and says as what images
-// are pushed into it.
+// are pushed into it. It shows the certificate that the service's flags name,
+// where others reach it and may not do so in plain HTTP.
 func ownRegistry(c *cli.Context, p *place) (server *registry.Server, target string, err error) {
-	address := c.String("registry-addr")
-	if err := checkListen("registry-addr", address); err != nil {
+	opt := registry.ServeOptions{
+		Root: registryRoot(c, p), Address: c.String("registry-addr"), Htpasswd: c.String("registry-htpasswd"), Log: requestLog(c),
+	}
+	if err := checkListen("registry-addr", opt.Address); err != nil {
 		return nil, "", err
 	}
-	if !c.Bool("insecure-http") && !loopback(address) {
-		return nil, "", usagef("serving the registry at %q in plain HTTP: everybody on the network could change what others pull: give --registry-addr 127.0.0.1:PORT, or say --insecure-http, or serve it with `riscv-build registry serve --tls-self-signed` and name it with --push", address)
+	if !c.Bool("insecure-http") && !loopback(opt.Address) {
+		opt.CertFile, opt.KeyFile = c.String("tls-cert"), c.String("tls-key")
+		if opt.SelfSigned, err = certificateNames(c.String("tls-self-signed")); err != nil {
+			return nil, "", err
+		}
+		if opt.CertFile == "" && len(opt.SelfSigned) == 0 {
+			return nil, "", usagef("serving the registry at %q in plain HTTP: everybody on the network could change what others pull: give --tls-self-signed HOST,IP or --tls-cert and --tls-key, or --registry-addr 127.0.0.1:PORT, or say --insecure-http", opt.Address)
+		}
 	}
-	server, err = registry.Listen(registry.ServeOptions{
-		Root: registryRoot(c, p), Address: address, Htpasswd: c.String("registry-htpasswd"), Log: requestLog(c),
-	})
-	if err != nil {
+	if server, err = registry.Listen(opt); err != nil {
 		return nil, "", err
 	}
-	if err != nil {
-		return nil, "", err
+	target = pushedTo(server)
+	if server.TLS() {
+		_, p.own, _ = strings.Cut(target, "://")
 	}
-	return server, pushedTo(server.Address()), nil
+	return server, target, nil
 }
 
 // pushedTo is a registry of this process as a target of its builds.
-func pushedTo(at net.Addr) string {
-	host, port, err := net.SplitHostPort(at.String())
+func pushedTo(server *registry.Server) string {
+	scheme := "http://"
+	if server.TLS() {
+		scheme = "https://"
+	}
+	host, port, err := net.SplitHostPort(server.Address().String())
 	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return scheme + net.JoinHostPort(host, port)
 }
 
 // outside is HOST:PORT at which others reach a listener.

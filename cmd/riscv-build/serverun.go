@@ -31,8 +31,11 @@ import (
 	"github.com/riscv-build/riscv-build/pusher/registry"
 )
 
-// lastAnswers is how long requests that are under way may take when the service ends.
-const lastAnswers = 3 * time.Second
+// How long the service takes to end: requests that are under way, and all of it.
+const (
+	lastAnswers = 3 * time.Second
+	endTime     = 9 * time.Second
+)
 
 // server is the service and all that it opens.
 type server struct {
@@ -122,18 +125,43 @@ func (s *server) run() (err error) {
 	defer s.reloadOnHangup()()
 	s.announce(l.Addr())
 	tellSystemd(s.log, daemon.SdNotifyReady)
-	return group.Wait()
+	if err := giveBack(); err != nil {
+		s.log.Warn("memory is not given back", "error", err.Error())
+	}
+	return within(ctx, endTime, group.Wait)
+}
+
+// within waits for the end of what ends with a context, but not for ever: what
+// the service was in the middle of is found out at the next start, as after a
+// loss of power.
+func within(ctx context.Context, limit time.Duration, wait func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- wait() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(limit):
+		return fmt.Errorf("ending the service: a build took longer than %s to end and was left: the next start clears up after it", limit)
+	}
 }
 
 // open opens the store, the registry and the queue.
 func (s *server) open(ctx context.Context) error {
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	err := os.MkdirAll(s.place.stateDir, 0o755)
+	if err == nil {
+		err = os.MkdirAll(s.dir, 0o700)
+	}
+	if err != nil {
 		return environmentError{fmt.Errorf("making the directory of the service: %w: choose a writable one with --state-dir", err)}
 	}
 	if err := s.alone(ctx); err != nil {
 		return err
 	}
-	var err error
 	if s.certs, err = openCertificates(s.c, s.dir, s.log); err != nil {
 		return err
 	}
@@ -163,7 +191,7 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.ending = append(s.ending, sources.Close)
 	s.queue, err = queue.Open(ctx, queue.Config{
-		Store: s.store, Sources: sources, Maker: &maker{c: s.c, log: s.log, secrets: s.secrets}, Push: s.push, Floor: s.floor,
+		Store: s.store, Sources: sources, Maker: &maker{c: s.c, log: s.log, secrets: s.secrets, own: s.place.own}, Push: s.push, Floor: s.floor,
 		FreeBytes: func() (int64, error) { return host.DiskFree(s.place.stateDir) },
 		Retention: store.Retention{Builds: s.c.Int("keep-builds"), LogAge: s.c.Duration("keep-logs")},
 		Redact:    s.secrets.hide, Version: programVersion(), Log: s.log,
@@ -280,7 +308,14 @@ func (s *server) announce(at net.Addr) {
 		fmt.Fprintf(out, "clients must trust the CA in %q: copy it to them, and name it with --server-ca\n", s.certs.CAFile())
 	}
 	if s.registry != nil {
-		fmt.Fprintf(out, "serving a registry at %s; configure clients: riscv-build configure k3s --registry http://%s --write\n", s.registry.Address(), outside(s.registry.Address()))
+		ca := ""
+		if scheme = "http://"; s.registry.TLS() {
+			scheme = "https://"
+		}
+		if file := s.registry.CAFile(); file != "" {
+			ca = " --ca " + file
+		}
+		fmt.Fprintf(out, "serving a registry at %s; configure clients: riscv-build configure k3s --registry %s%s%s --write\n", s.registry.Address(), scheme, outside(s.registry.Address()), ca)
 	}
 	for _, target := range s.push {
 		fmt.Fprintf(out, "images go to %s where a submission names no other\n", target)

@@ -37,7 +37,7 @@ func TestLineServiceE(t *testing.T) {
 	d.idle("before a build", time.Duration(count(30, 3))*time.Second)
 	b := d.submit(maker, uploaded(t, tool("after", [3]string{"runs", "echo it runs", "it runs\n"})))[0]
 	d.succeed(b.ID, 5*time.Minute)
-	d.idle("after a build", time.Duration(count(90, 15))*time.Second)
+	d.idle("after a build", time.Duration(count(90, 35))*time.Second)
 }
 
 // multiply makes builds that are like one, with their events and artefacts, in

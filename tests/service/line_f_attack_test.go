@@ -180,7 +180,7 @@ func TestLineServiceFDisk(t *testing.T) {
 	b := d.wait(d.submit(maker, uploaded(t, text))[0].ID, 5*time.Minute)
 	var state service.State
 	d.get(api+"/state", &state)
-	figure(t, "F, a recipe that fills the disk", fmt.Sprintf("%s after %s: %.120s", b.Status, time.Since(begin).Round(time.Second), b.Error), "ended at the floor, with a reason",
+	figure(t, "F, a recipe that fills the disk", fmt.Sprintf("%s after %s: %.250s", b.Status, time.Since(begin).Round(time.Second), b.Error), "ended at the floor, with a reason",
 		b.Status == service.Failed && strings.Contains(b.Error, "free"))
 	end := time.Now().Add(time.Minute)
 	for d.get(api+"/state", &state); state.FreeBytes < state.FloorBytes; d.get(api+"/state", &state) {

@@ -86,9 +86,7 @@ func lockOf(t testing.TB, all []*recipes.Recipe) []byte {
 			keep = append(keep, to)
 		}
 		if r.Build.Template != "" {
-			for _, set := range []string{"sysroot", "toolchain/riscv64", "toolchain/cross/amd64", "toolchain/cross/arm64"} {
-				keep = append(keep, set)
-			}
+			keep = append(keep, "sysroot", "toolchain/riscv64", "toolchain/cross/amd64", "toolchain/cross/arm64")
 			rename("sysroot/pause", "sysroot/"+r.Name)
 			rename("native/pause", "native/"+r.Name)
 			rename("tools/pause/amd64", path.Join("tools", r.Name, "amd64"))

@@ -157,18 +157,3 @@ func event(id, kind string, data []byte) (service.Event, error) {
 	}
 	return e, nil
 }
-
-// texts are the log lines in events.
-func texts(events []service.Event) string {
-	var b strings.Builder
-	for _, e := range events {
-		var l service.LogData
-		if e.Kind == service.LogEvent && json.Unmarshal(e.Data, &l) == nil {
-			b.WriteString(l.Text)
-			if !strings.HasSuffix(l.Text, "\n") {
-				b.WriteByte('\n')
-			}
-		}
-	}
-	return b.String()
-}

@@ -121,7 +121,7 @@ func newController(ctx context.Context, opts Options, w *base.Worker) (*control.
 		SessionManager:   sessions,
 		WorkerController: workers,
 		CacheManager:     solver.NewCacheManager(ctx, "local", cache, worker.NewCacheResultStorage(workers)),
-		HistoryDB:        history,
+		HistoryDB:        &historyDB{DB: history},
 		CacheStore:       cache,
 		LeaseManager:     w.LeaseManager(),
 		ContentStore:     w.ContentStore(),
