@@ -11,7 +11,7 @@ func TestReleaseProgram(t *testing.T) {
 	resident := func() int {
 		status, err := os.ReadFile("/proc/self/status")
 		if err != nil {
-			t.Skip("no /proc here")
+			t.Fatalf("reading this process: %v", err)
 		}
 		m := regexp.MustCompile(`RssFile:\s+(\d+)`).FindSubmatch(status)
 		n, err := strconv.Atoi(string(m[1]))
