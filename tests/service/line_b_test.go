@@ -35,11 +35,11 @@ func TestLineServiceB(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.start()
-	same := uploaded(t, plain("same", "the same for all"))
+	same := uploaded(t, packaged("same", "the same for all"))
 	for i, client := range []string{"anna", "bert"} {
 		for n := range total / 4 {
 			d.submit(client, same)
-			d.submit(client, uploaded(t, plain(fmt.Sprintf("own-%d-%d", i, n), fmt.Sprintf("%s's number %d", client, n))))
+			d.submit(client, uploaded(t, packaged(fmt.Sprintf("own-%d-%d", i, n), fmt.Sprintf("%s's number %d", client, n))))
 		}
 	}
 	queued := d.builds()

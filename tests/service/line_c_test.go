@@ -91,7 +91,7 @@ func TestLineServiceC(t *testing.T) {
 			if n%2 == 1 {
 				recipe = fmt.Sprintf("pair-%d", (pair+n)%5)
 			}
-			for _, b := range d.submit(maker, uploaded(t, plain(recipe, recipe))) {
+			for _, b := range d.submit(maker, uploaded(t, packaged(recipe, recipe))) {
 				accepted[b.ID] = recipe
 				if n%5 == 4 { // one that waits for a while
 					f := &follower{d: d, build: b.ID}

@@ -40,6 +40,11 @@ func tool(name string, tests ...[3]string) string {
 	return b.String()
 }
 
+// packaged is a recipe of a package and a file, with a test that runs.
+func packaged(name, content string) string {
+	return tool(name, [3]string{"has its text", "cat /text", content}) + fmt.Sprintf("[[image.file]]\npath = \"/text\"\ncontent = %q\n", content)
+}
+
 // script is a recipe whose build is a shell script that has to leave $DESTDIR/result.
 func script(name, text string) string {
 	return head(name) + fmt.Sprintf("[build]\ntemplate = \"script\"\nartifacts = [\"/result\"]\n[build.steps]\ninstall = %q\n[image]\nbase = \"scratch\"\n", text)
