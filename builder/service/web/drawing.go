@@ -9,10 +9,10 @@ import (
 
 // Sizes of a drawing, in its own units.
 const (
-	boxWidth  = 212
+	boxWidth  = 204
 	boxHeight = 44
 	wayHeight = 6
-	gapX      = 44
+	gapX      = 40
 	gapY      = 12
 	margin    = 8
 	labelSize = 24 // characters that fit into a box
