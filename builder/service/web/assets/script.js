@@ -221,6 +221,7 @@
       const button = make("button", "copy");
       button.type = "button";
       button.textContent = words.copy;
+      button.setAttribute("aria-label", words.copy + " " + code.textContent);
       button.addEventListener("click", () => copy(code, button));
       code.after(button);
     }
@@ -235,6 +236,7 @@
       if (!document.execCommand("copy")) return;
     }
     button.textContent = words.copied;
+    document.getElementById("said").textContent = words.copied;
     setTimeout(() => { button.textContent = words.copy; }, 1500);
   }
 
@@ -254,6 +256,9 @@
     }
   });
   listen();
+  // A graph that is too wide begins where one looks first.
+  const here = live.querySelector("#graph .failed rect, #graph .running rect");
+  if (here) live.querySelector("#graph").scrollLeft = Number(here.getAttribute("x")) - 40;
   setInterval(() => {
     const active = part().hasAttribute("data-active");
     if (document.hidden || log && !active) return;
