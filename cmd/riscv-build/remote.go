@@ -152,24 +152,9 @@ func buildElsewhere(c *cli.Context) (*distantBuild, error) {
 		return nil, err
 	}
 	if d.here {
-		return d, d.introduce()
+		d.place.display.Notice("building by the service of this machine")
 	}
 	return d, nil
-}
-
-// introduce says that the service of this machine builds, and what it does
-// besides.
-func (d *distantBuild) introduce() error {
-	state, err := d.State(d.c.Context)
-	if err != nil {
-		return fromService(err)
-	}
-	pushes := ""
-	if len(d.c.StringSlice("push")) == 0 && len(state.Push) > 0 {
-		pushes = ", which pushes to " + strings.Join(state.Push, ", ")
-	}
-	d.place.display.Notice("building by the service of this machine%s", pushes)
-	return nil
 }
 
 // remoteFailure is a build that failed at a service, with the exit status it

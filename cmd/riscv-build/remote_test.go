@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -72,6 +73,52 @@ func encoded(v any) json.RawMessage {
 		panic(err)
 	}
 	return raw
+}
+
+// startHere serves it as the service of a state directory.
+func startHere(t *testing.T, f *fakeService) (stateDir string) {
+	t.Helper()
+	stateDir, err := os.MkdirTemp("", "s") // a short path
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(stateDir, serviceDir)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := listenLocal(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	handler := access.New(access.GuardOptions{}).Identify(api.New(api.Options{Service: f}))
+	go func() { ended <- serveHTTP(ctx, access.Server(handler), l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := errors.Join(<-ended, os.RemoveAll(stateDir)); err != nil {
+			t.Error(err)
+		}
+	})
+	return stateDir
+}
+
+func TestBuildByTheServiceOfThisMachine(t *testing.T) {
+	f := ended(service.Succeeded, 0, "")
+	dir := startHere(t, f)
+	for args, push := range map[string][]string{"": nil, "--push h:1": {"h:1"}} {
+		f.submitted = nil
+		code, stdout, stderr := do(t, append([]string{"nginx", "--state-dir", dir}, strings.Fields(args)...)...)
+		if code != 0 || !strings.Contains(stdout, "hello:1 sha256:abc") || !strings.Contains(stderr, "the service of this machine") {
+			t.Fatalf("exit %d\n%s\n%s", code, stdout, stderr)
+		}
+		if o := f.submitted[0].Options; o.NoPush != (push == nil) || !slices.Equal(o.Push, push) {
+			t.Errorf("%q: got %+v", args, o)
+		}
+	}
+	if code, _, stderr := do(t, "nginx", "--state-dir", dir, "--changed"); code != exitUsage || !strings.Contains(stderr, "--push") {
+		t.Errorf("exit %d, %s", code, stderr)
+	}
 }
 
 // startFakeService serves it to one who may build.

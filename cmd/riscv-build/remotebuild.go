@@ -153,8 +153,13 @@ func (d *distantBuild) options() (service.Options, error) {
 			return service.Options{}, err
 		}
 	}
+	if d.here { // as without the service: nothing is pushed that nobody asked for
+		if err := checkTargets(c); err != nil {
+			return service.Options{}, err
+		}
+	}
 	o := service.Options{
-		Push: c.StringSlice("push"), Tags: c.StringSlice("tag"), Index: c.Bool("index"), Locked: c.Bool("locked"),
+		Push: c.StringSlice("push"), NoPush: d.here && len(c.StringSlice("push")) == 0, Tags: c.StringSlice("tag"), Index: c.Bool("index"), Locked: c.Bool("locked"),
 		NoCache: c.Bool("no-cache"), Changed: c.Bool("changed"),
 	}
 	if c.IsSet("mode") {
