@@ -172,7 +172,7 @@ func (d *distantBuild) options() (service.Options, error) {
 func (d *distantBuild) follow(b service.Build) (*builder.Result, error) {
 	ctx := d.c.Context
 	show := &screen.Screen{Name: b.Recipe, To: d.place.display}
-	err := d.Follow(ctx, b.ID, 0, show.Show)
+	err := d.FollowWhole(ctx, b.ID, show.Show)
 	show.Close()
 	d.place.display.Flush()
 	if ctx.Err() != nil {

@@ -1,7 +1,9 @@
 package queue
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -28,6 +30,7 @@ func TestEndedIsToldOnce(t *testing.T) {
 			told <- b.ID
 		}
 	})
+	r.fake.do = func(_ context.Context, _ builder.Request, show builder.Display) error { show.Notice("at work"); return nil }
 	want := []int64{}
 	for _, b := range append(r.submit("one", service.Options{}, "a", "b"), r.submit("two", service.Options{}, "a")...) {
 		want = append(want, b.ID)
@@ -38,6 +41,13 @@ func TestEndedIsToldOnce(t *testing.T) {
 	r.run()
 	for _, id := range want {
 		r.await(id)
+	}
+	log, err := r.Artefact(t.Context(), want[2], service.LogArtefact)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(log); err != nil || !strings.Contains(string(text), "at work") {
+		t.Errorf("the log of a follower: %q, %v", text, err)
 	}
 	calls := api.New(api.Options{Service: r.Queue, Metrics: metrics})
 	ask := httptest.NewRequest("GET", "/metrics", nil)
