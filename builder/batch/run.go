@@ -112,13 +112,15 @@ func (r *run) unchanged(ctx context.Context) {
 			r.fail(ctx, n, ended{stage: "changed", result: a.result, err: a.err})
 		case a.same:
 			n.entry.take(a.result)
-			n.entry.Outcome, n.entry.Why = Unchanged, "the registry has it with the same inputs"
+			n.entry.Outcome, n.entry.Why = Unchanged, whyUnchanged
 			r.finish(n)
 		default:
 			r.waiting = append(r.waiting, n)
 		}
 	}
 }
+
+const whyUnchanged = "the registry has it with the same inputs"
 
 // ended is how the build of a recipe ended.
 type ended struct {
@@ -160,6 +162,9 @@ func (r *run) work(ctx context.Context) {
 			continue
 		}
 		e.n.entry.Outcome = Built
+		if e.result.Outcome == builder.OutcomeUnchanged { // who builds has asked
+			e.n.entry.Outcome, e.n.entry.Why = Unchanged, whyUnchanged
+		}
 		r.finish(e.n)
 	}
 }

@@ -32,10 +32,11 @@ func serverFlags() []cli.Flag {
 	}
 }
 
-// ownFlags are those of a build that only a process of its own can do what is
-// asked with: on this machine's files and engines.
+// ownFlags are those of a build or a batch that only a process of its own can
+// do what is asked with: on this machine's files and engines.
 var ownFlags = []string{
 	"load", "output", "offline", "cache-from", "cache-to", "engine", "engine-tls", "containerd", "mirror", "keyring", "cache-limit", "jobs",
+	"make-jobs", "plan", "resume",
 }
 
 // ownVariables are environment variables of the same kind.

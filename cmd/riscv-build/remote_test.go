@@ -23,12 +23,16 @@ import (
 	"github.com/riscv-build/riscv-build/recipes/lock"
 )
 
+// fakeStep is the digest of a command that each build runs.
+const fakeStep = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 // fakeService has one build, which ends as end says.
 type fakeService struct {
 	service.Service
 	end       service.Build
 	submitted []service.Submission
 	cancelled []int64
+	begun     func() // when it runs, from when on it never ends; nil: it ends
 }
 
 func (f *fakeService) Submit(_ context.Context, s service.Submission) ([]service.Build, error) {
@@ -55,15 +59,24 @@ func (f *fakeService) Events(_ context.Context, build, after int64, _ int) ([]se
 	all := []service.Event{
 		{Kind: service.StatusEvent, Data: encoded(service.StatusData{Status: service.Running, Attempt: 1})},
 		{Kind: service.NoticeEvent, Data: encoded(service.NoticeData{Text: "a notice of the build"})},
+		{Kind: service.VertexEvent, Data: encoded(service.VertexData{Digest: fakeStep, Name: "a step", Started: f.end.Started, Completed: f.end.Ended})},
+		{Kind: service.LogEvent, Data: encoded(service.LogData{Vertex: fakeStep, Stream: 1, Text: "printed by the step\n"})},
 		{Kind: service.StatusEvent, Data: encoded(service.StatusData{Status: f.end.Status})},
 	}
 	for i := range all {
 		all[i].Build, all[i].Seq, all[i].Time = build, int64(i+1), time.Now()
 	}
+	if f.begun != nil {
+		f.begun()
+		return all[min(int(after), len(all)-1) : len(all)-1], make(chan struct{}), nil
+	}
 	return all[min(int(after), len(all)):], nil, nil
 }
 
 func (f *fakeService) Artefact(_ context.Context, _ int64, name string) (io.ReadCloser, error) {
+	if name == service.GraphArtefact {
+		return io.NopCloser(strings.NewReader(`[{"digest": "` + fakeStep + `", "kind": "exec"}]`)), nil
+	}
 	return io.NopCloser(strings.NewReader("the " + name + "\n")), nil
 }
 

@@ -30,7 +30,10 @@ func TestEndedIsToldOnce(t *testing.T) {
 			told <- b.ID
 		}
 	})
-	r.fake.do = func(_ context.Context, _ builder.Request, show builder.Display) error { show.Notice("at work"); return nil }
+	r.fake.do = func(_ context.Context, _ builder.Request, show builder.Display) error {
+		show.Notice("at work")
+		return nil
+	}
 	want := []int64{}
 	for _, b := range append(r.submit("one", service.Options{}, "a", "b"), r.submit("two", service.Options{}, "a")...) {
 		want = append(want, b.ID)
