@@ -28,7 +28,7 @@ func (d *distantBuild) batch(items []batch.Item) error {
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(d.place.stateDir, "batch", "by-service")
+	dir := filepath.Join(d.place.stateDir, "by-service")
 	b, err := batch.New(items, 1, dir) // a service builds one recipe at a time
 	if err != nil {
 		return err
