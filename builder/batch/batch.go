@@ -130,6 +130,7 @@ type FailedError struct {
 	Recipes int
 	Outcome map[Outcome]int
 	Failed  []string // names
+	Kept    bool     // the journal has some that are done
 	errs    []error
 }
 
@@ -145,7 +146,10 @@ func (e *FailedError) Error() string {
 	if len(e.Failed) > 0 {
 		text += ": see above why " + strings.Join(e.Failed, ", ") + " failed"
 	}
-	return text + "; `--resume` goes on without those that are done"
+	if e.Kept {
+		text += "; `--resume` goes on without those that are done"
+	}
+	return text
 }
 
 // Unwrap gives the errors of the recipes.

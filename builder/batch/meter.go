@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -31,9 +32,7 @@ func (m *Meter) Provider(next builder.EngineProvider) builder.EngineProvider {
 		}
 		if m.Name() == "" {
 			if info, err := e.Info(ctx); err == nil {
-				m.mu.Lock()
-				m.name = info.Name
-				m.mu.Unlock()
+				m.Used(info.Name)
 			}
 		}
 		return metered{e, m}, nil
@@ -84,22 +83,44 @@ func (e metered) Solve(ctx context.Context, job engine.Job) error {
 func (m *Meter) add(w *watch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.runs == nil {
-		m.runs, m.hits = map[digest.Digest]map[time.Time]bool{}, map[digest.Digest]bool{}
-	}
 	for d, v := range w.last {
 		switch {
 		case v.Cached:
-			m.hits[d] = true
+			m.Hit(d)
 		case v.Started != nil && v.Completed != nil && v.Error == "":
-			if m.runs[d] == nil {
-				m.runs[d] = map[time.Time]bool{}
-			}
-			m.runs[d][v.Started.UTC().Round(0)] = true
+			m.Ran(d, *v.Started)
 		}
 	}
+}
+
+// Ran counts a command that began at a time.
+func (m *Meter) Ran(command digest.Digest, began time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.runs == nil {
+		m.runs = map[digest.Digest]map[time.Time]bool{}
+	}
+	if m.runs[command] == nil {
+		m.runs[command] = map[time.Time]bool{}
+	}
+	m.runs[command][began.UTC().Round(0)] = true
+}
+
+// Hit counts a command whose result the engine had.
+func (m *Meter) Hit(command digest.Digest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.hits == nil {
+		m.hits = map[digest.Digest]bool{}
+	}
+	m.hits[command] = true
+}
+
+// Used notes the name of an engine that was used; the first one's stays.
+func (m *Meter) Used(engine string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.name = cmp.Or(m.name, engine)
 }
 
 // watch notes what became of the commands of one graph.

@@ -25,6 +25,7 @@ type run struct {
 	waiting []*node // in order
 	busy    int     // recipes that are worked on
 	compile int     // of these, how many compile
+	kept    bool    // the journal has recipes that are done
 	stopped string  // name of the recipe whose failure keeps others from starting
 	errs    []error
 }
@@ -80,7 +81,7 @@ func (r *run) resumed(n *node) bool {
 	}
 	e.File, e.Outcome, e.Why = n.File, Resumed, "an earlier run finished it with the same inputs"
 	e.Downloaded, e.Uploaded, e.Seconds = 0, 0, 0
-	*n.entry = e
+	*n.entry, r.kept = e, true
 	r.done(n)
 	return true
 }
@@ -112,13 +113,15 @@ func (r *run) unchanged(ctx context.Context) {
 			r.fail(ctx, n, ended{stage: "changed", result: a.result, err: a.err})
 		case a.same:
 			n.entry.take(a.result)
-			n.entry.Outcome, n.entry.Why = Unchanged, "the registry has it with the same inputs"
+			n.entry.Outcome, n.entry.Why = Unchanged, whyUnchanged
 			r.finish(n)
 		default:
 			r.waiting = append(r.waiting, n)
 		}
 	}
 }
+
+const whyUnchanged = "the registry has it with the same inputs"
 
 // ended is how the build of a recipe ended.
 type ended struct {
@@ -160,6 +163,9 @@ func (r *run) work(ctx context.Context) {
 			continue
 		}
 		e.n.entry.Outcome = Built
+		if e.result.Outcome == builder.OutcomeUnchanged { // who builds has asked
+			e.n.entry.Outcome, e.n.entry.Why = Unchanged, whyUnchanged
+		}
 		r.finish(e.n)
 	}
 }
@@ -208,6 +214,7 @@ func (r *run) finish(n *node) {
 		if err := r.journal.Add(key, *n.entry); err != nil {
 			r.errs = append(r.errs, err)
 		}
+		r.kept = true
 	}
 	r.done(n)
 }
@@ -252,7 +259,7 @@ func (r *run) failure(ctx context.Context, report *Report) error {
 	if len(r.errs) == 0 && ctx.Err() == nil {
 		return nil
 	}
-	e := &FailedError{Recipes: len(r.nodes), Outcome: report.Totals.Outcomes, errs: r.errs}
+	e := &FailedError{Recipes: len(r.nodes), Outcome: report.Totals.Outcomes, Kept: r.kept, errs: r.errs}
 	for _, n := range r.nodes {
 		if n.entry.Outcome == Failed {
 			e.Failed = append(e.Failed, n.Name)

@@ -47,8 +47,9 @@ const (
 
 // Options are those of builder.Request that one who submits may choose.
 type Options struct {
-	Push    []string `json:"push,omitempty"` // HOST[:PORT][/PREFIX]; empty: what the service is configured to push to
-	Tags    []string `json:"tags,omitempty"` // replace the recipe's
+	Push    []string `json:"push,omitempty"`    // HOST[:PORT][/PREFIX]; empty: what the service is configured to push to
+	NoPush  bool     `json:"no_push,omitempty"` // push nowhere, although the service has a default
+	Tags    []string `json:"tags,omitempty"`    // replace the recipe's
 	Mode    string   `json:"mode,omitempty" enum:"auto,cross,emulate,native"`
 	Index   bool     `json:"index,omitempty"`    // put the image into the index at its tags
 	Locked  bool     `json:"locked,omitempty"`   // a missing or stale lock is an error

@@ -97,7 +97,7 @@ type OutdatedReport struct {
 type State struct {
 	Version    string         `json:"version"`
 	Started    time.Time      `json:"started"`
-	Engine     string         `json:"engine,omitempty"` // that made the last build
+	Engine     string         `json:"engine,omitempty"` // that made the last build that needed one, with its worker: "embedded (containerd)"
 	Builds     map[Status]int `json:"builds"`
 	FreeBytes  int64          `json:"free_bytes"`  // in the state directory
 	FloorBytes int64          `json:"floor_bytes"` // a build is ended below it

@@ -19,7 +19,7 @@ func batchCommand() *cli.Command {
 		Description: "A directory stands for the *.toml files in it, \"" + wholeCatalog + "\" for every recipe of the catalogue (./" + wholeCatalog + " for a directory of that name);\n" +
 			"without an argument it is the recipes of this directory. What recipes share is fetched and made once. A recipe that stands on\n" +
 			"the image of another (image.base = \"recipe:NAME\") is built after it. Ctrl-C ends a batch, and --resume goes on with it.",
-		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), containerdFlags(), limitFlags(), cacheFlags(), []cli.Flag{
+		Flags: flags(stateFlags(), recipeFlags(), archiveFlags(), progressFlags(), engineFlags(), containerdFlags(), limitFlags(), cacheFlags(), serverFlags(), []cli.Flag{
 			&cli.StringSliceFlag{Name: "push", Usage: "push to the registry `HOST[:PORT][/PREFIX]` (may be repeated)"},
 			&cli.StringSliceFlag{Name: "tag", Usage: "push under tag `T` instead of those of the recipes (may be repeated)"},
 			indexFlag(),
@@ -59,6 +59,18 @@ func batchRecipes(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	through, err := buildElsewhere(c)
+	if err != nil {
+		return err
+	}
+	if through != nil {
+		return through.batch(items)
+	}
+	return batchHere(c, items, used)
+}
+
+// batchHere works through a batch in this process.
+func batchHere(c *cli.Context, items []batch.Item, used caches) error {
 	var (
 		b     *batch.Batch
 		meter = &batch.Meter{}

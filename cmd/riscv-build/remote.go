@@ -32,10 +32,11 @@ func serverFlags() []cli.Flag {
 	}
 }
 
-// ownFlags are those of a build that only a process of its own can do what is
-// asked with: on this machine's files and engines.
+// ownFlags are those of a build or a batch that only a process of its own can
+// do what is asked with: on this machine's files and engines.
 var ownFlags = []string{
 	"load", "output", "offline", "cache-from", "cache-to", "engine", "engine-tls", "containerd", "mirror", "keyring", "cache-limit", "jobs",
+	"make-jobs", "plan", "resume",
 }
 
 // ownVariables are environment variables of the same kind.
@@ -152,24 +153,9 @@ func buildElsewhere(c *cli.Context) (*distantBuild, error) {
 		return nil, err
 	}
 	if d.here {
-		return d, d.introduce()
+		d.place.display.Notice("building by the service of this machine")
 	}
 	return d, nil
-}
-
-// introduce says that the service of this machine builds, and what it does
-// besides.
-func (d *distantBuild) introduce() error {
-	state, err := d.State(d.c.Context)
-	if err != nil {
-		return fromService(err)
-	}
-	pushes := ""
-	if len(d.c.StringSlice("push")) == 0 && len(state.Push) > 0 {
-		pushes = ", which pushes to " + strings.Join(state.Push, ", ")
-	}
-	d.place.display.Notice("building by the service of this machine%s", pushes)
-	return nil
 }
 
 // remoteFailure is a build that failed at a service, with the exit status it

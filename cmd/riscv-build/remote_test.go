@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,12 +23,16 @@ import (
 	"github.com/riscv-build/riscv-build/recipes/lock"
 )
 
+// fakeStep is the digest of a command that each build runs.
+const fakeStep = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 // fakeService has one build, which ends as end says.
 type fakeService struct {
 	service.Service
 	end       service.Build
 	submitted []service.Submission
 	cancelled []int64
+	begun     func() // when it runs, from when on it never ends; nil: it ends
 }
 
 func (f *fakeService) Submit(_ context.Context, s service.Submission) ([]service.Build, error) {
@@ -54,15 +59,24 @@ func (f *fakeService) Events(_ context.Context, build, after int64, _ int) ([]se
 	all := []service.Event{
 		{Kind: service.StatusEvent, Data: encoded(service.StatusData{Status: service.Running, Attempt: 1})},
 		{Kind: service.NoticeEvent, Data: encoded(service.NoticeData{Text: "a notice of the build"})},
+		{Kind: service.VertexEvent, Data: encoded(service.VertexData{Digest: fakeStep, Name: "a step", Started: f.end.Started, Completed: f.end.Ended})},
+		{Kind: service.LogEvent, Data: encoded(service.LogData{Vertex: fakeStep, Stream: 1, Text: "printed by the step\n"})},
 		{Kind: service.StatusEvent, Data: encoded(service.StatusData{Status: f.end.Status})},
 	}
 	for i := range all {
 		all[i].Build, all[i].Seq, all[i].Time = build, int64(i+1), time.Now()
 	}
+	if f.begun != nil {
+		f.begun()
+		return all[min(int(after), len(all)-1) : len(all)-1], make(chan struct{}), nil
+	}
 	return all[min(int(after), len(all)):], nil, nil
 }
 
 func (f *fakeService) Artefact(_ context.Context, _ int64, name string) (io.ReadCloser, error) {
+	if name == service.GraphArtefact {
+		return io.NopCloser(strings.NewReader(`[{"digest": "` + fakeStep + `", "kind": "exec"}]`)), nil
+	}
 	return io.NopCloser(strings.NewReader("the " + name + "\n")), nil
 }
 
@@ -72,6 +86,52 @@ func encoded(v any) json.RawMessage {
 		panic(err)
 	}
 	return raw
+}
+
+// startHere serves it as the service of a state directory.
+func startHere(t *testing.T, f *fakeService) (stateDir string) {
+	t.Helper()
+	stateDir, err := os.MkdirTemp("", "s") // a short path
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(stateDir, serviceDir)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := listenLocal(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	handler := access.New(access.GuardOptions{}).Identify(api.New(api.Options{Service: f}))
+	go func() { ended <- serveHTTP(ctx, access.Server(handler), l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := errors.Join(<-ended, os.RemoveAll(stateDir)); err != nil {
+			t.Error(err)
+		}
+	})
+	return stateDir
+}
+
+func TestBuildByTheServiceOfThisMachine(t *testing.T) {
+	f := ended(service.Succeeded, 0, "")
+	dir := startHere(t, f)
+	for args, push := range map[string][]string{"": nil, "--push h:1": {"h:1"}} {
+		f.submitted = nil
+		code, stdout, stderr := do(t, append([]string{"nginx", "--state-dir", dir}, strings.Fields(args)...)...)
+		if code != 0 || !strings.Contains(stdout, "hello:1 sha256:abc") || !strings.Contains(stderr, "the service of this machine") {
+			t.Fatalf("exit %d\n%s\n%s", code, stdout, stderr)
+		}
+		if o := f.submitted[0].Options; o.NoPush != (push == nil) || !slices.Equal(o.Push, push) {
+			t.Errorf("%q: got %+v", args, o)
+		}
+	}
+	if code, _, stderr := do(t, "nginx", "--state-dir", dir, "--changed"); code != exitUsage || !strings.Contains(stderr, "--push") {
+		t.Errorf("exit %d, %s", code, stderr)
+	}
 }
 
 // startFakeService serves it to one who may build.

@@ -109,26 +109,16 @@ func (d *distantBuild) submissions(args []string) ([]submitted, error) {
 	}
 	var all []submitted
 	for _, arg := range args {
-		s := submitted{Submission: service.Submission{Options: options}}
 		if !d.here && !namesFile(arg) {
-			s.Recipes = []string{arg}
-			all = append(all, s)
+			all = append(all, submitted{Submission: service.Submission{Recipes: []string{arg}, Options: options}})
 			continue
 		}
 		r, err := loadRecipe(arg, verbNames(d.c.App))
 		if err != nil {
 			return nil, err
 		}
-		if r.OfCatalog() {
-			s.Recipes = []string{"catalog/" + r.Name}
-			all = append(all, s)
-			continue
-		}
-		if s.Upload, err = packed(r); err != nil {
-			return nil, err
-		}
-		s.root = r.Root
-		if s.locked, err = lockOf(r.Root); err != nil {
+		s, err := submissionOf(r, options)
+		if err != nil {
 			return nil, err
 		}
 		all = append(all, s)
@@ -136,13 +126,21 @@ func (d *distantBuild) submissions(args []string) ([]submitted, error) {
 	return all, nil
 }
 
-// packed is a recipe with its files.
-func packed(r *recipes.Recipe) (*service.Upload, error) {
-	upload, err := client.Pack(r)
-	if err != nil {
-		return nil, usageError{err}
+// submissionOf names a recipe of the catalogue, and packs another one with its
+// files.
+func submissionOf(r *recipes.Recipe, options service.Options) (submitted, error) {
+	s := submitted{Submission: service.Submission{Options: options}}
+	if r.OfCatalog() {
+		s.Recipes = []string{"catalog/" + r.Name}
+		return s, nil
 	}
-	return upload, nil
+	var err error
+	if s.Upload, err = client.Pack(r); err != nil {
+		return s, usageError{err}
+	}
+	s.root = r.Root
+	s.locked, err = lockOf(r.Root)
+	return s, err
 }
 
 // options are the flags that a service takes.
@@ -153,8 +151,13 @@ func (d *distantBuild) options() (service.Options, error) {
 			return service.Options{}, err
 		}
 	}
+	if d.here { // as without the service: nothing is pushed that nobody asked for
+		if err := checkTargets(c); err != nil {
+			return service.Options{}, err
+		}
+	}
 	o := service.Options{
-		Push: c.StringSlice("push"), Tags: c.StringSlice("tag"), Index: c.Bool("index"), Locked: c.Bool("locked"),
+		Push: c.StringSlice("push"), NoPush: d.here && len(c.StringSlice("push")) == 0, Tags: c.StringSlice("tag"), Index: c.Bool("index"), Locked: c.Bool("locked"),
 		NoCache: c.Bool("no-cache"), Changed: c.Bool("changed"),
 	}
 	if c.IsSet("mode") {
@@ -167,7 +170,7 @@ func (d *distantBuild) options() (service.Options, error) {
 func (d *distantBuild) follow(b service.Build) (*builder.Result, error) {
 	ctx := d.c.Context
 	show := &screen.Screen{Name: b.Recipe, To: d.place.display}
-	err := d.Follow(ctx, b.ID, 0, show.Show)
+	err := d.FollowWhole(ctx, b.ID, show.Show)
 	show.Close()
 	d.place.display.Flush()
 	if ctx.Err() != nil {
@@ -183,10 +186,17 @@ func (d *distantBuild) follow(b service.Build) (*builder.Result, error) {
 	if err != nil {
 		return nil, fromService(err)
 	}
+	result, err := ending(b)
+	if err == nil && result != nil {
+		d.print(func(w io.Writer) { printResult(w, result) })
+	}
+	return result, err
+}
+
+// ending is what came of a build that has ended. The result is nil where it
+// never began.
+func ending(b service.Build) (*builder.Result, error) {
 	if b.Status == service.Succeeded {
-		if b.Result != nil {
-			d.print(func(w io.Writer) { printResult(w, b.Result) })
-		}
 		return b.Result, nil
 	}
 	text := b.Error

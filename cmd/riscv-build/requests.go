@@ -42,14 +42,8 @@ func requestsFor(c *cli.Context, rs []*recipes.Recipe) ([]builder.Request, error
 	if err := checkLoad(c); err != nil {
 		return nil, err
 	}
-	if len(c.StringSlice("tag")) > 0 && len(c.StringSlice("push")) == 0 && wantedLoad(c) == "" {
-		return nil, usagef("reading --tag: tags are for a registry or an engine of this machine: name it with --push or --load")
-	}
-	if c.Bool("index") && len(c.StringSlice("push")) == 0 {
-		return nil, usagef("reading --index: an index is at a registry: name it with --push")
-	}
-	if c.Bool("changed") && len(c.StringSlice("push")) == 0 {
-		return nil, usagef("reading --changed: what has changed is found out at a registry: name it with --push")
+	if err := checkTargets(c); err != nil {
+		return nil, err
 	}
 	var requests []builder.Request
 	for _, r := range rs {
@@ -60,6 +54,21 @@ func requestsFor(c *cli.Context, rs []*recipes.Recipe) ([]builder.Request, error
 		})
 	}
 	return requests, nil
+}
+
+// checkTargets refuses flags about registries where none is named.
+func checkTargets(c *cli.Context) error {
+	switch {
+	case len(c.StringSlice("push")) > 0:
+		return nil
+	case len(c.StringSlice("tag")) > 0 && wantedLoad(c) == "":
+		return usagef("reading --tag: tags are for a registry or an engine of this machine: name it with --push or --load")
+	case c.Bool("index"):
+		return usagef("reading --index: an index is at a registry: name it with --push")
+	case c.Bool("changed"):
+		return usagef("reading --changed: what has changed is found out at a registry: name it with --push")
+	}
+	return nil
 }
 
 // verbNames are the names that an argument may have been meant as.

@@ -53,6 +53,7 @@ type server struct {
 	push     []string               // default targets
 	store    *store.Store
 	queue    *queue.Queue
+	metrics  *api.Metrics
 	ending   []func() error // what is closed at the end, the last first
 }
 
@@ -61,7 +62,7 @@ func newServer(c *cli.Context) (*server, error) {
 	if err := checkServe(c); err != nil {
 		return nil, err
 	}
-	s := &server{c: c, log: requestLog(c), push: c.StringSlice("push"), secrets: &secrets{}}
+	s := &server{c: c, log: requestLog(c), push: c.StringSlice("push"), secrets: &secrets{}, metrics: api.NewMetrics()}
 	var err error
 	if s.floor, err = config.Size(c.String("disk-floor")); err != nil {
 		return nil, usageError{err}
@@ -191,8 +192,9 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.ending = append(s.ending, sources.Close)
 	s.queue, err = queue.Open(ctx, queue.Config{
-		Store: s.store, Sources: sources, Maker: &maker{c: s.c, log: s.log, secrets: s.secrets, own: s.place.own}, Push: s.push, Floor: s.floor,
-		FreeBytes: func() (int64, error) { return host.DiskFree(s.place.stateDir) },
+		Store: s.store, Sources: sources, Maker: &maker{c: s.c, log: s.log, secrets: s.secrets, own: s.place.own}, Push: s.push,
+		Disk:      queue.Disk{Floor: s.floor, Free: func() (int64, error) { return host.DiskFree(s.place.stateDir) }},
+		Ended:     s.metrics.Ended,
 		Retention: store.Retention{Builds: s.c.Int("keep-builds"), LogAge: s.c.Duration("keep-logs")},
 		Redact:    s.secrets.hide, Version: programVersion(), Log: s.log,
 	})
@@ -229,7 +231,7 @@ func (s *server) handler() (http.Handler, error) {
 		}
 		shown = shelf
 	}
-	calls := api.New(api.Options{Service: s.queue, Registry: shown, Hooks: s.hooks, Version: programVersion(), Log: s.log})
+	calls := api.New(api.Options{Service: s.queue, Registry: shown, Hooks: s.hooks, Metrics: s.metrics, Version: programVersion(), Log: s.log})
 	guard := access.New(access.GuardOptions{Tokens: s.tokens, Open: s.c.Bool("open"), TLS: s.certs != nil, Log: s.log})
 	pages, err := web.New(web.Options{
 		Service: s.queue, Registry: shown, Version: programVersion(), Log: s.log,

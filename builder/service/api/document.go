@@ -72,17 +72,17 @@ type bytesOutput struct {
 }
 
 func (a *api) registerDocument() {
-	serve := func(form, contentType string, part func(documents) []byte) {
+	serve := func(form, contentType string, schema *huma.Schema, part func(documents) []byte) {
 		register(a, access.Read, huma.Operation{
 			OperationID: "openapi-" + form, Method: http.MethodGet, Path: prefix + "/openapi." + form, Tags: []string{serviceTag},
-			Summary: "This document", Responses: content(http.StatusOK, contentType, &huma.Schema{Type: huma.TypeString}),
+			Summary: "This document", Responses: content(http.StatusOK, contentType, schema),
 		}, func(context.Context, *struct{}) (*bytesOutput, error) {
 			d, err := a.document()
 			return &bytesOutput{ContentType: contentType, Body: part(d)}, err
 		})
 	}
-	serve("json", "application/openapi+json", func(d documents) []byte { return d.json })
-	serve("yaml", "application/openapi+yaml", func(d documents) []byte { return d.yaml })
+	serve("json", "application/openapi+json", &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}, func(d documents) []byte { return d.json })
+	serve("yaml", "application/openapi+yaml", &huma.Schema{Type: huma.TypeString}, func(d documents) []byte { return d.yaml })
 }
 
 // content documents an answer that is not JSON of a type.

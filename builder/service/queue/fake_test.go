@@ -30,6 +30,7 @@ type fake struct {
 	swept  []digest.Digest // trees that were asked about
 	kept   []digest.Digest
 	do     func(ctx context.Context, req builder.Request, show builder.Display) error
+	result func(name string) *builder.Result // nil: made by "fake"
 }
 
 var (
@@ -100,6 +101,9 @@ func (f *fake) Build(ctx context.Context, req builder.Request, show builder.Disp
 	do := f.do
 	f.mu.Unlock()
 	r := &builder.Result{Name: req.Recipe.Name, Digest: digest.FromString(req.Recipe.Name), Engine: "fake"}
+	if f.result != nil {
+		r = f.result(req.Recipe.Name)
+	}
 	if do != nil {
 		if err := do(ctx, req, show); err != nil {
 			r.Error = err.Error()

@@ -23,15 +23,21 @@ type Config struct {
 	Store     *store.Store
 	Sources   service.Sources
 	Maker     service.Maker
-	Push      []string              // where images go whose submission does not say: HOST[:PORT][/PREFIX]
-	Floor     int64                 // bytes that stay free in the state directory: a build is ended below it; 0: none
-	FreeBytes func() (int64, error) // free in the state directory; nil: not known
+	Push      []string // where images go whose submission does not say: HOST[:PORT][/PREFIX]
+	Disk      Disk
 	Retention store.Retention
 	Redact    func(string) string // takes secrets out of what is kept and shown; nil: there are none
+	Ended     func(service.Build) // hears once of each build that has ended, by any goroutine; nil: nobody
 	Version   string              // of this program; a new one builds anew
 	Log       *slog.Logger        // nil: nowhere
 	Idle      time.Duration       // without work after which others may use the state directory; 0: 10 s
 	MaxQueued int                 // builds that may wait; 0: 10000
+}
+
+// Disk is the space in the state directory, in bytes.
+type Disk struct {
+	Floor int64                 // stays free: a build is ended below it; 0: none
+	Free  func() (int64, error) // nil: not known
 }
 
 const (
@@ -85,12 +91,14 @@ func Open(ctx context.Context, cfg Config) (*Queue, error) {
 	if err := q.recover(ctx); err != nil {
 		return nil, err
 	}
-	last, err := cfg.Store.List(ctx, service.Filter{Status: []service.Status{service.Succeeded}, Limit: 1})
+	last, err := cfg.Store.List(ctx, service.Filter{Status: []service.Status{service.Succeeded}})
 	if err != nil {
 		return nil, err
 	}
-	if len(last) > 0 && last[0].Result != nil {
-		q.engine = last[0].Result.Engine
+	for _, b := range last {
+		if q.engine = engineOf(b.Result); q.engine != "" {
+			break
+		}
 	}
 	return q, nil
 }
@@ -129,7 +137,7 @@ func (q *Queue) step(ctx context.Context) (worked bool, err error) {
 		return false, err
 	}
 	if free, low := q.low(); low {
-		q.wait(fmt.Sprintf("%d bytes are free in %q, and builds begin from %d on: free some space or run `riscv-build cache prune`", free, q.dir(), q.cfg.Floor))
+		q.wait(fmt.Sprintf("%d bytes are free in %q, and builds begin from %d on: free some space or run `riscv-build cache prune`", free, q.dir(), q.cfg.Disk.Floor))
 		q.pause(ctx, retryAfter)
 		return true, nil
 	}
@@ -190,8 +198,23 @@ func signal(c chan struct{}) {
 // change runs a change of the store, to its end whatever becomes of ctx, and
 // tells followers what it appended.
 func (q *Queue) change(ctx context.Context, f func(*store.Tx) error) error {
-	events, err := q.cfg.Store.Update(context.WithoutCancel(ctx), f)
+	ctx = context.WithoutCancel(ctx)
+	events, err := q.cfg.Store.Update(ctx, f)
 	q.feed.publish(events)
+	if q.cfg.Ended == nil {
+		return err
+	}
+	for _, e := range events {
+		if e.Kind != service.StatusEvent || !statusOf(e).Final() {
+			continue
+		}
+		b, err := q.cfg.Store.Build(ctx, e.Build)
+		if err != nil {
+			q.cfg.Log.Warn("reading a build that has ended", "build", e.Build, "error", err)
+			continue
+		}
+		q.cfg.Ended(b)
+	}
 	return err
 }
 
@@ -214,11 +237,11 @@ func (q *Queue) dir() string { return filepath.Dir(q.cfg.Store.Path()) }
 
 // low tells whether less space is free than has to be, in bytes.
 func (q *Queue) low() (free int64, low bool) {
-	if q.cfg.FreeBytes == nil || q.cfg.Floor == 0 {
+	if q.cfg.Disk.Free == nil || q.cfg.Disk.Floor == 0 {
 		return 0, false
 	}
-	free, err := q.cfg.FreeBytes()
-	return free, err == nil && free < q.cfg.Floor
+	free, err := q.cfg.Disk.Free()
+	return free, err == nil && free < q.cfg.Disk.Floor
 }
 
 // State implements service.Service.
@@ -228,8 +251,8 @@ func (q *Queue) State(ctx context.Context) (service.State, error) {
 		return service.State{}, err
 	}
 	var free int64
-	if q.cfg.FreeBytes != nil {
-		if free, err = q.cfg.FreeBytes(); err != nil {
+	if q.cfg.Disk.Free != nil {
+		if free, err = q.cfg.Disk.Free(); err != nil {
 			return service.State{}, fmt.Errorf("asking how much space is free in %q: %w", q.dir(), err)
 		}
 	}
@@ -237,6 +260,6 @@ func (q *Queue) State(ctx context.Context) (service.State, error) {
 	defer q.mu.Unlock()
 	return service.State{
 		Version: q.cfg.Version, Started: q.started, Engine: q.engine, Builds: counts,
-		FreeBytes: free, FloorBytes: q.cfg.Floor, Push: append([]string{}, q.cfg.Push...), Waiting: q.waiting,
+		FreeBytes: free, FloorBytes: q.cfg.Disk.Floor, Push: append([]string{}, q.cfg.Push...), Waiting: q.waiting,
 	}, nil
 }

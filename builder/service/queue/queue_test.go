@@ -250,7 +250,7 @@ func TestFloor(t *testing.T) {
 	var free atomic.Int64
 	free.Store(1000)
 	r := open(t, t.TempDir(), func(c *Config) {
-		c.Floor, c.FreeBytes = 100, func() (int64, error) { return free.Load(), nil }
+		c.Disk = Disk{Floor: 100, Free: func() (int64, error) { return free.Load(), nil }}
 	})
 	started, _ := blocking(r.fake)
 	b := r.submit("one", service.Options{}, "a")[0]
@@ -282,7 +282,7 @@ func TestRefused(t *testing.T) {
 	defer func() { r.stop() }()
 	for field, o := range map[string]service.Options{
 		"options.mode": {Mode: "fast"}, "options.push[1]": {Push: []string{"a.lan", "?"}}, "options.tags[0]": {Tags: []string{"a:b"}},
-		"options.update": {Update: true, Locked: true},
+		"options.update": {Update: true, Locked: true}, "options.no_push": {NoPush: true, Push: []string{"a.lan"}},
 	} {
 		var invalid *service.InvalidError
 		if _, err := r.Submit(t.Context(), service.Submission{Recipes: []string{"a"}, Options: o}); !errors.As(err, &invalid) || invalid.Field != field {
@@ -307,6 +307,17 @@ func TestRefused(t *testing.T) {
 		if _, err := r.PutSchedule(t.Context(), s); !errors.As(err, &invalid) {
 			t.Errorf("%+v: %v", s, err)
 		}
+	}
+}
+
+func TestNoPush(t *testing.T) {
+	r := open(t, t.TempDir(), nil)
+	defer func() { r.stop() }()
+	if b := r.submit("one", service.Options{}, "a")[0]; len(b.Options.Push) != 1 {
+		t.Errorf("by default it is pushed to %q", b.Options.Push)
+	}
+	if b := r.submit("one", service.Options{NoPush: true}, "a")[0]; len(b.Options.Push) != 0 || b.SameAs != 0 {
+		t.Errorf("pushed to %q, same as %d", b.Options.Push, b.SameAs)
 	}
 }
 

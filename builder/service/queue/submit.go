@@ -40,7 +40,7 @@ func (q *Queue) submit(ctx context.Context, s service.Submission, also func(*sto
 		return nil, err
 	}
 	options := s.Options
-	if len(options.Push) == 0 {
+	if len(options.Push) == 0 && !options.NoPush {
 		options.Push = slices.Clone(q.cfg.Push)
 	}
 	builds := make([]service.Build, 0, len(candidates))
@@ -122,6 +122,7 @@ func (q *Queue) inputs(c service.Candidate, options service.Options) digest.Dige
 	if options.Mode == "auto" {
 		options.Mode = ""
 	}
+	options.NoPush = false // it is Push that counts
 	text, err := json.Marshal(struct {
 		Candidate digest.Digest
 		Recipe    string
@@ -149,6 +150,9 @@ func checkOptions(o service.Options) error {
 			return &service.InvalidError{Field: fmt.Sprintf("options.tags[%d]", i),
 				Err: fmt.Errorf("reading tag %q: write up to %d letters, digits, dots, dashes and underscores, the first no dot or dash", tag, maxTag)}
 		}
+	}
+	if o.NoPush && (len(o.Push) > 0 || o.Index || o.Changed) {
+		return &service.InvalidError{Field: "options.no_push", Err: errors.New("reading options: no_push excludes push, and index and changed, which are about a registry: leave out one of them")}
 	}
 	if o.Locked && o.Update {
 		return &service.InvalidError{Field: "options.update", Err: errors.New("reading options: locked and update exclude each other: leave out one of them")}

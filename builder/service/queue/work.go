@@ -36,6 +36,10 @@ type outcome struct {
 	artefacts map[string][]byte
 }
 
+// maxAttempts is how often a build is started that ends when the service does:
+// it may be what ends it.
+const maxAttempts = 5
+
 // recover queues again what ran when the service ended.
 func (q *Queue) recover(ctx context.Context) error {
 	return q.change(ctx, func(tx *store.Tx) error {
@@ -43,13 +47,36 @@ func (q *Queue) recover(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		failed := map[int64]bool{}
 		for _, b := range running {
-			if err := put(tx, again(b), "the service had ended while it ran"); err != nil {
+			switch {
+			case b.SameAs != 0 && failed[b.SameAs]: // a leader has a lower number, and took it along
+			case b.SameAs == 0 && b.Attempt >= maxAttempts:
+				failed[b.ID] = true
+				err = q.giveUp(ctx, tx, b)
+			default:
+				err = put(tx, again(b), "the service had ended while it ran")
+			}
+			if err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// giveUp ends a build, and those that follow it, because the service ended each
+// time it ran.
+func (q *Queue) giveUp(ctx context.Context, tx *store.Tx, b service.Build) error {
+	why := &engine.EnvironmentError{
+		What: fmt.Sprintf("building recipe %q: the service ended under it %d times", b.Recipe, b.Attempt),
+		Do:   fmt.Sprintf("see in its log and in the service's what ended it, such as a lack of memory, then begin again with `riscv-build builds retry %d`", b.ID),
+	}
+	_, err := putAll(tx, b, "", func(b *service.Build) {
+		now := store.Now()
+		b.Status, b.Ended, b.Error, b.Exit = service.Failed, &now, why.Error(), q.cfg.Maker.Exit(context.WithoutCancel(ctx), why)
+	})
+	return err
 }
 
 // again makes a build one that is queued. How often it was started is kept.
@@ -161,7 +188,7 @@ func (q *Queue) graph(ctx context.Context, req builder.Request, j *job) []byte {
 // watch; it may be called twice.
 func (q *Queue) watchFloor(ctx context.Context, j *job) (context.Context, func()) {
 	ctx, stop := context.WithCancel(ctx)
-	if q.cfg.FreeBytes == nil || q.cfg.Floor == 0 {
+	if q.cfg.Disk.Free == nil || q.cfg.Disk.Floor == 0 {
 		return ctx, stop
 	}
 	var watch sync.WaitGroup
@@ -176,7 +203,7 @@ func (q *Queue) watchFloor(ctx context.Context, j *job) (context.Context, func()
 			}
 			if free, low := q.low(); low {
 				j.cancel(&engine.EnvironmentError{
-					What: fmt.Sprintf("building recipe %q: %d bytes are free in %q, less than the %d that have to stay free", j.build.Recipe, free, q.dir(), q.cfg.Floor),
+					What: fmt.Sprintf("building recipe %q: %d bytes are free in %q, less than the %d that have to stay free", j.build.Recipe, free, q.dir(), q.cfg.Disk.Floor),
 					Do:   "free some space or run `riscv-build cache prune`, then retry the build",
 				})
 				return
@@ -233,9 +260,24 @@ func (q *Queue) end(ctx context.Context, cause error, j *job, out outcome) error
 func (q *Queue) madeBy(r *builder.Result) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if r != nil && r.Engine != "" {
-		q.engine = r.Engine
+	if name := engineOf(r); name != "" {
+		q.engine = name
 	}
+}
+
+// engineOf is the engine that made an image or what it stands on, with its
+// worker; "" where none was needed.
+func engineOf(r *builder.Result) string {
+	for ; r != nil; r = r.Base {
+		switch {
+		case r.Engine == "" || r.Engine == "none":
+		case r.Worker != "":
+			return r.Engine + " (" + r.Worker + ")"
+		default:
+			return r.Engine
+		}
+	}
+	return ""
 }
 
 // final is how a build has ended: status, error, exit status and result.

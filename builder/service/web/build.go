@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -24,6 +25,7 @@ const (
 // buildPage is one build.
 type buildPage struct {
 	Build   service.Build
+	Of      service.Build // whose graph and log are shown: the build itself, or the one that is made for both
 	Live    bool
 	Seq     int64 // of the last event that is shown
 	Events  string
@@ -54,13 +56,17 @@ type stepView struct {
 	Name    string
 	State   string
 	Seconds float64
-	Inputs  []string // digests
-	From    []stepLink
+	Inputs  []string   // digests
+	From    []stepLink // the first of them
+	More    int        // inputs
 	Error   string
 	Lines   []string
 	Total   int
 	Open    bool
 }
+
+// linksShown is how many inputs of a step its row names.
+const linksShown = 6
 
 // stepLink leads to a step.
 type stepLink struct{ ID, Name string }
@@ -87,9 +93,13 @@ func (s *site) showBuild(v *visit) error {
 	if err != nil {
 		return err
 	}
+	of, err := s.made(v, b)
+	if err != nil {
+		return err
+	}
 	p := buildPage{
-		Build: b, Live: !b.Status.Final(),
-		Events: fmt.Sprintf("/api/v1/builds/%d/events", id), Poll: buildPath(id) + "?part=live",
+		Build: b, Of: of, Live: !b.Status.Final(),
+		Events: fmt.Sprintf("/api/v1/builds/%d/events", of.ID), Poll: buildPath(id) + "?part=live",
 	}
 	if err := s.fill(v, &p); err != nil {
 		return err
@@ -98,9 +108,23 @@ func (s *site) showBuild(v *visit) error {
 	return v.show(http.StatusOK, "build", frame{Title: title, Section: "builds", Page: p})
 }
 
+// made is the build that is made for one: itself, or the one it is the same as
+// as long as that is not forgotten.
+func (s *site) made(v *visit, b service.Build) (service.Build, error) {
+	if b.SameAs == 0 {
+		return b, nil
+	}
+	of, err := s.Service.Build(v.r.Context(), b.SameAs)
+	var missing *service.NotFoundError
+	if errors.As(err, &missing) {
+		return b, nil
+	}
+	return of, err
+}
+
 // fill adds what the build's events say.
 func (s *site) fill(v *visit, p *buildPage) error {
-	f := s.folds.of(p.Build.ID)
+	f := s.folds.of(p.Of.ID)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.update(v.r.Context(), s.Service); err != nil {
@@ -108,11 +132,11 @@ func (s *site) fill(v *visit, p *buildPage) error {
 	}
 	p.Seq, p.Notices = f.seq, slices.Clone(f.notices)
 	now := s.now()
-	if p.Build.Ended != nil {
-		now = *p.Build.Ended
+	if p.Of.Ended != nil {
+		now = *p.Of.Ended
 	}
-	p.Stages = f.stageViews(p.Build, now)
-	all := f.stepViews(p.Build.Status.Final(), now)
+	p.Stages = f.stageViews(p.Of, now)
+	all := f.stepViews(p.Of.Status.Final(), now)
 	for i, st := range all {
 		if st.ID == "" {
 			all[i].Name = v.lang.text("log.general")
@@ -209,6 +233,8 @@ func (f *fold) stepViews(final bool, now time.Time) []stepView {
 				sv.From = append(sv.From, stepLink{short(in), f.byID[in].title()})
 			}
 		}
+		sv.More = max(0, len(sv.From)-linksShown)
+		sv.From = sv.From[:len(sv.From)-sv.More]
 		views = append(views, sv)
 	}
 	return views

@@ -9,13 +9,13 @@ import (
 
 // Sizes of a drawing, in its own units.
 const (
-	boxWidth  = 184
+	boxWidth  = 204
 	boxHeight = 44
 	wayHeight = 6
-	gapX      = 44
+	gapX      = 40
 	gapY      = 12
 	margin    = 8
-	labelSize = 25 // characters that fit into a box
+	labelSize = 24 // characters that fit into a box
 
 	maxBoxes  = 150 // more are no picture any more
 	alike     = 3   // so many steps that differ in nothing but their name are one box

@@ -23,8 +23,8 @@ const attack = `<script>alert("x")</script><img src=x onerror=alert(1)>`
 // clock is the time on the pages of tests.
 var clock = time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC)
 
-// fake is a service with samples: 1 failed, 2 runs, 3 succeeded, 4 waits, the
-// rest succeeded.
+// fake is a service with samples: 1 failed, 2 runs, 3 succeeded, 4 is the same as
+// 2, the rest succeeded.
 type fake struct {
 	builds    map[int64]service.Build
 	newest    int64
@@ -109,7 +109,7 @@ func (f *fake) sampleBuilds() {
 		Origin: catalog, Created: *at(-700), Started: at(-699), Ended: at(-690),
 		Result: &builder.Result{
 			Name: "nginx", Version: "1.26.3", Mode: "cross", Engine: "embedded", Worker: "runc", Digest: id("manifest"),
-			Tags: []string{"192.168.1.5:6000/riscv64/nginx:1.26.3", "192.168.1.5:6000/riscv64/nginx:latest"}, DownloadedBytes: 88_123_456, UploadedBytes: 3_400_000,
+			Tags: []string{"192.168.1.5:6000/riscv64/nginx:1.26.3", "http://192.168.1.5:6000/riscv64/nginx:latest"}, DownloadedBytes: 88_123_456, UploadedBytes: 3_400_000,
 			Layers: []builder.LayerResult{{Digest: id("base"), Size: 28_400_000}, {Digest: id("nginx"), Size: 1_234_567}},
 			Stages: map[string]float64{"lock": .8, "fetch": 30, "graph": .2, "engine": 480, "check": 22.4, "push": 3.1},
 			Tests: []builder.TestResult{{Name: "configuration parses", OK: true, Seconds: .41}, {Name: "serves a page", OK: true, Cached: true, Seconds: 1.2},
@@ -117,7 +117,7 @@ func (f *fake) sampleBuilds() {
 			Notes: []string{"the lock was replaced " + attack},
 		},
 	}
-	f.builds[4] = service.Build{ID: 4, Recipe: "busybox", Version: "1.37.0", Status: service.Queued, Client: "local", Cause: service.ByAPI, Origin: catalog, Created: *at(-1), SameAs: 2}
+	f.builds[4] = service.Build{ID: 4, Recipe: "nginx", Version: "1.26.3", Status: service.Running, Started: at(-1), Client: "local", Cause: service.ByAPI, Origin: catalog, Created: *at(-1), SameAs: 2}
 	for _, n := range []int64{1, 2, 3} {
 		f.sampleEvents(n)
 	}
@@ -261,10 +261,13 @@ func (f *fake) Pushed(context.Context, service.Push) ([]service.Build, error) {
 	return nil, errors.New("no page asks for this")
 }
 
-// fakeRegistry is a registry with two repositories.
-type fakeRegistry struct{}
+// fakeRegistry is a registry with two repositories; without builds it is empty.
+type fakeRegistry struct{ *fake }
 
-func (fakeRegistry) Images(context.Context) ([]service.Image, error) {
+func (r fakeRegistry) Images(context.Context) ([]service.Image, error) {
+	if r.newest == 0 {
+		return nil, nil
+	}
 	return []service.Image{
 		{Repository: "riscv64/nginx", Tag: "1.26.3", Reference: "192.168.1.5:6000/riscv64/nginx:1.26.3", Digest: id("manifest"), Platforms: []string{"linux/riscv64"}, ISA: "rv64gc", Created: at(-700), Bytes: 29_634_567, Shared: 28_400_000},
 		{Repository: "riscv64/nginx", Tag: "latest", Reference: "192.168.1.5:6000/riscv64/nginx:latest", Digest: id("index"), Platforms: []string{"linux/amd64", "linux/arm64", "linux/riscv64"}, ISA: "rv64gc", Created: at(-700), Bytes: 91_000_000},

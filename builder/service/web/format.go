@@ -31,6 +31,7 @@ func (l *language) funcs(s *site) template.FuncMap {
 		"join":     func(list []string) string { return strings.Join(list, ", ") },
 		"has":      func(list []string, word string) bool { return slices.Contains(list, word) },
 		"plain":    plain,
+		"pullable": pullable,
 		"statuses": func() []service.Status { return service.Statuses },
 		"final":    func(st service.Status) bool { return st.Final() },
 	}
@@ -120,6 +121,11 @@ func (l *language) took(b service.Build, now time.Time) string {
 		end = *b.Ended
 	}
 	return l.seconds(max(0, end.Sub(*b.Started).Seconds()))
+}
+
+// pullable is a reference as programs that pull take it: without a scheme.
+func pullable(reference string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(reference, "https://"), "http://")
 }
 
 // short is a digest as people compare them: its first 12 digits.

@@ -181,7 +181,7 @@ func TestFormats(t *testing.T) {
 		{en.relative(11*time.Hour + time.Minute), "in 11 hours"}, {en.relative(-50 * time.Hour), "2 days ago"},
 		{number(1234567), "1,234,567"}, {number(-123), "-123"}, {en.count("queue.running", 1), "1 running"},
 		{plain("\x1b[1;32mok\x1b[0m\x1b]0;title\x07 a\r\nb\x00\u202e"), "ok a\nb"}, {plain("10%\r50%\r100%\n"), "100%\n"}, {plain("\x1b"), ""}, {plain("中文\xff"), "中文\uFFFD"},
-		{short(id("x")), id("x").Encoded()[:12]}, {short("x"), "x"}, {fit("short"), "short"}, {fit("a name that is far too long to fit"), "a name that is far too lo…"},
+		{short(id("x")), id("x").Encoded()[:12]}, {short("x"), "x"}, {fit("short"), "short"}, {fit("a name that is far too long to fit"), "a name that is far too l…"},
 		{local("/builds/1?x=2"), "/builds/1?x=2"}, {local("https://evil.example/"), "/"}, {local("//evil.example"), "/"}, {local(""), "/"},
 	} {
 		if tt.got != tt.want {

@@ -2,9 +2,7 @@ package web
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -19,13 +17,11 @@ import (
 	"github.com/riscv-build/riscv-build/builder/service/access"
 )
 
-var look = flag.String("look", "", "serve the pages with samples at `ADDRESS`, for TestLook")
-
 // newSite is the pages of a fake.
 func newSite(t *testing.T, f *fake) http.Handler {
 	t.Helper()
 	s, err := prepare(Options{
-		Service: f, Registry: fakeRegistry{}, Version: "v1.0.0",
+		Service: f, Registry: fakeRegistry{f}, Version: "v1.0.0",
 		Login: func(w http.ResponseWriter, _ *http.Request, token string) error {
 			if token != "right" {
 				return errors.New("no such token")
@@ -189,9 +185,17 @@ func TestBuildPage(t *testing.T) {
 		t.Errorf("the changing part begins with %.80q", part)
 	}
 	done := get(h, access.Read, "/builds/3", "en").Body.String()
-	for _, want := range []string{"docker pull 192.168.1.5:6000/riscv64/nginx:1.26.3", "2 layers, 29.6 MB", "2 passed", "1 failed", "8 min 0 s", "artefacts/lock", "artefacts/report"} {
+	for _, want := range []string{"docker pull 192.168.1.5:6000/riscv64/nginx:1.26.3", "docker pull 192.168.1.5:6000/riscv64/nginx:latest", "2 layers, 29.6 MB", "2 passed", "1 failed", "8 min 0 s", "artefacts/lock", "artefacts/report"} {
 		if !strings.Contains(done, want) {
 			t.Errorf("the page of a build that succeeded has no %q", want)
+		}
+	}
+	same := get(h, access.Build, "/builds/4", "en").Body.String()
+	for _, want := range []string{
+		`data-events="/api/v1/builds/2/events"`, `data-poll="/builds/4?part=live"`, "file899.c", "41 steps", "/builds/4/cancel", `<a href="/builds/2">Open build #2</a>`, "/api/v1/builds/2/log", "and 37 more",
+	} {
+		if !strings.Contains(same, want) {
+			t.Errorf("the page of a build that is the same as another has no %q", want)
 		}
 	}
 	if strings.Contains(done, "data-events") || strings.Contains(done, "/retry") || strings.Contains(done, `href="/api/v1/builds/3/graph"`) {
@@ -362,29 +366,4 @@ func TestAssets(t *testing.T) {
 	if m := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|\.style\b|https?://`).Find(script); m != nil {
 		t.Errorf("the script has %s", m)
 	}
-}
-
-// TestLook serves the pages for people who want to see them:
-//
-//	go test ./builder/service/web -run TestLook -look 127.0.0.1:8099 -timeout 0
-func TestLook(t *testing.T) {
-	if *look == "" {
-		t.Skip("no -look ADDRESS")
-	}
-	f := newFake(120)
-	h := newSite(t, f)
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/v1/builds/{id}/events", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		for i := 1; r.Context().Err() == nil; i++ {
-			text := fmt.Sprintf(`{"seq":%d,"kind":"log","data":{"vertex":%q,"stream":1,"text":"live line %d\n"}}`, 1_000_000+i, id("compile "+attack), i)
-			_, _ = io.WriteString(w, "event: log\ndata: "+text+"\n\n")
-			w.(http.Flusher).Flush()
-			time.Sleep(500 * time.Millisecond)
-		}
-	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		h.ServeHTTP(w, r.WithContext(access.With(r.Context(), access.Identity{Name: "alice", Role: access.Admin})))
-	})
-	t.Fatal(http.ListenAndServe(*look, mux))
 }

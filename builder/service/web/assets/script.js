@@ -2,15 +2,23 @@
 "use strict";
 (() => {
   const every = 2500; // milliseconds between looks at the changing part of a page
+  const calm = 30000; // the same while nothing runs
+  const pause = 20000; // milliseconds at least between two things that are read out
   const most = 2000; // lines of a step's log that are kept in the page
   const words = document.body.dataset;
 
   // --- the changing part -----------------------------------------------------
 
+  const part = () => document.getElementById("live");
+  const squeeze = (text) => text.replace(/\s+/g, " ").trim();
+  const told = (root) => squeeze(root?.querySelector("[data-say]")?.textContent || "");
+
   let busy = false;
   let due = 0; // a timer
-
-  const part = () => document.getElementById("live");
+  let looked = Date.now();
+  let latest = ""; // the changing part as it was sent
+  let said = told(part());
+  let saidAt = 0;
 
   // renew asks the server for the changing part and puts it in the place of the
   // old one. What was unfolded stays so, and so does the focus.
@@ -25,11 +33,14 @@
     busy = true;
     try {
       const answer = await fetch(old.dataset.poll, { credentials: "same-origin", redirect: "error" });
-      if (answer.ok) replace(old, await answer.text());
+      const text = answer.ok ? await answer.text() : latest;
+      if (text !== latest) replace(old, text);
+      latest = text;
     } catch {
       // The service is away for a moment; the next look finds it.
     } finally {
       busy = false;
+      looked = Date.now();
     }
   }
 
@@ -42,10 +53,8 @@
     }
     const focus = old.contains(document.activeElement) ? name(document.activeElement) : null;
     const graph = old.querySelector("#graph");
-    const said = document.getElementById("said");
-    const say = squeeze(fresh.querySelector("[data-say]")?.textContent || "");
-    if (say !== squeeze(old.querySelector("[data-say]")?.textContent || "")) said.textContent = say;
     const over = old.hasAttribute("data-active") && !fresh.hasAttribute("data-active");
+    say(told(fresh), over);
     old.replaceWith(document.adoptNode(fresh));
     if (graph && part().querySelector("#graph")) part().querySelector("#graph").scrollLeft = graph.scrollLeft;
     if (focus) {
@@ -54,9 +63,16 @@
     }
     copies(part());
     if (over) ended();
+    if (old.dataset.events !== part().dataset.events) again();
   }
 
-  const squeeze = (text) => text.replace(/\s+/g, " ").trim();
+  // say has it read out what is new, but not all the time; the end of things always.
+  function say(text, over) {
+    if (text === said || !over && Date.now() - saidAt < pause) return;
+    said = text;
+    saidAt = Date.now();
+    document.getElementById("said").textContent = text;
+  }
 
   // name is a selector that finds an element again after it was replaced.
   function name(element) {
@@ -81,11 +97,12 @@
   const log = document.getElementById("log");
   const titles = new Map(); // of steps, by digest
   let stream = null;
-  let seen = log ? Number(log.dataset.after || 0) : 0;
+  let over = false; // what we listened to has told its last
+  let seen = Number(part()?.dataset.after || 0);
 
   function listen() {
-    if (!log || !log.dataset.events || stream || document.hidden) return;
-    stream = new EventSource(log.dataset.events + "?after=" + seen);
+    if (!log || !part().dataset.events || over || stream || document.hidden) return;
+    stream = new EventSource(part().dataset.events + "?after=" + seen);
     for (const kind of ["message", "status", "stage", "notice", "vertex", "log"]) stream.addEventListener(kind, hear);
     stream.addEventListener("error", () => {
       if (stream && stream.readyState === EventSource.CLOSED) stop();
@@ -95,6 +112,17 @@
   function stop() {
     if (stream) stream.close();
     stream = null;
+  }
+
+  // again listens to another build from its beginning: the one that was made for
+  // this one, too, was cancelled, and now this one is made. Or there is no more.
+  function again() {
+    stop();
+    over = !part().dataset.events;
+    if (over) return;
+    seen = 0;
+    log.replaceChildren();
+    listen();
   }
 
   function hear(message) {
@@ -117,7 +145,7 @@
     if (kind === "status" && data.status === "running") log.replaceChildren(); // another attempt prints anew
     if (kind === "status" && ["succeeded", "failed", "cancelled"].includes(data.status)) {
       stop();
-      delete log.dataset.events;
+      over = true;
       setTimeout(renew, 300);
     }
     soon();
@@ -193,6 +221,7 @@
       const button = make("button", "copy");
       button.type = "button";
       button.textContent = words.copy;
+      button.setAttribute("aria-label", words.copy + " " + code.textContent);
       button.addEventListener("click", () => copy(code, button));
       code.after(button);
     }
@@ -207,6 +236,7 @@
       if (!document.execCommand("copy")) return;
     }
     button.textContent = words.copied;
+    document.getElementById("said").textContent = words.copied;
     setTimeout(() => { button.textContent = words.copy; }, 1500);
   }
 
@@ -226,5 +256,15 @@
     }
   });
   listen();
-  if (!log) setInterval(() => { if (!document.hidden && part().hasAttribute("data-active")) renew(); }, every);
+  // A graph that is too wide begins where one looks first.
+  const here = live.querySelector("#graph .failed rect, #graph .running rect");
+  if (here) live.querySelector("#graph").scrollLeft = Number(here.getAttribute("x")) - 40;
+  setInterval(() => {
+    const active = part().hasAttribute("data-active");
+    if (document.hidden || log && !active) return;
+    if (!log && active || Date.now() - looked >= calm) {
+      listen(); // to a service that was away for long
+      renew();
+    }
+  }, every);
 })();
