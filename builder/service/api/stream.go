@@ -158,6 +158,10 @@ func (a *api) follow(ctx context.Context, f follower) (*streamOutput, error) {
 	}}, nil
 }
 
+// sendBytes is about how much is sent to a follower at once: hundreds of them
+// keep as much in memory while they are sent to.
+const sendBytes = 32 << 10
+
 // relay sends events until there are no more, or the follower is gone.
 func (a *api) relay(ctx context.Context, w *stream, f follower) {
 	var out []byte
@@ -170,11 +174,15 @@ func (a *api) relay(ctx context.Context, w *stream, f follower) {
 			panic(http.ErrAbortHandler) // so that it does not look like the end
 		}
 		out = out[:0]
-		for _, e := range events {
+		for i, e := range events {
 			out, f.after = f.form(out, e), e.Seq
-		}
-		if w.send(out) != nil {
-			panic(http.ErrAbortHandler)
+			if len(out) < sendBytes && i < len(events)-1 {
+				continue
+			}
+			if w.send(out) != nil {
+				panic(http.ErrAbortHandler)
+			}
+			out = out[:0]
 		}
 		switch {
 		case len(events) > 0:

@@ -24,7 +24,7 @@ const (
 )
 
 // pageBytes is how much data of events is read at once.
-const pageBytes = 1 << 20
+const pageBytes = 128 << 10
 
 // Build reads a build; a NotFoundError says that there is none.
 func (s *Store) Build(ctx context.Context, id int64) (service.Build, error) {
