@@ -87,16 +87,15 @@ func filesOf(dir string) (string, error) {
 	return filepath.Join(dir, entries[0].Name()), nil
 }
 
-// gitError sorts the errors of package git for clients.
+// gitError sorts the errors of package git for clients: a repository that does
+// not answer is one that they have named.
 func gitError(err error) error {
 	var e *git.Error
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return &service.UnavailableError{Err: fmt.Errorf("fetching a git repository: it took longer than %s: try again, or use a smaller one", checkoutTime), After: time.Minute}
+		return &service.InvalidError{Field: "git.url", Err: fmt.Errorf("fetching a git repository: it took longer than %s: try again, or use a smaller one", checkoutTime)}
 	case !errors.As(err, &e):
 		return err
-	case e.Kind() == git.Unreachable:
-		return &service.UnavailableError{Err: err, After: time.Minute}
 	case e.Kind() == git.NoCommit || e.Kind() == git.NotCommit:
 		return &service.InvalidError{Field: "git.ref", Err: err}
 	}
