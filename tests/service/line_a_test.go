@@ -134,8 +134,8 @@ func (b *browser) everyPage(build int64) (shown int) {
 	for _, way := range ways {
 		b.dark(way.dark)
 		b.open("/")
-		ask[bool](b, fmt.Sprintf("document.querySelector('form[action=\"/language\"] button[value=%q]').click(), true", way.lang))
-		b.until(20*time.Second, "the page in "+way.lang, fmt.Sprintf("document.documentElement.lang === %q && document.querySelector('h1')", way.lang))
+		ask[bool](b, fmt.Sprintf("window.before = true, document.querySelector('form[action=\"/language\"] button[value=%q]').click(), true", way.lang))
+		b.until(20*time.Second, "the page in "+way.lang, fmt.Sprintf("!window.before && document.documentElement.lang === %q && document.querySelector('h1')", way.lang))
 		for name, path := range paths {
 			complaints := b.heard()
 			b.open(path)
