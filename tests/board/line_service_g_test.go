@@ -2,6 +2,7 @@ package board
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -36,7 +37,7 @@ func TestLineServiceG(t *testing.T) {
 	var worker, ref string
 	for _, build := range asked.Builds {
 		build = s.ended(b, build)
-		worker, ref = build.Result.Worker, s.pulled(b, build)
+		worker, ref = cmp.Or(worker, build.Result.Worker), s.pulled(b, build)
 	}
 	took := time.Since(begin).Round(time.Second)
 	if rig.Full {
