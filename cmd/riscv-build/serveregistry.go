@@ -29,8 +29,8 @@ type shelf struct {
 var _ service.Registry = (*shelf)(nil)
 
 // newShelf shows the registry that images go to by default. own is the one of
-// this process, if there is one.
-func newShelf(p *place, target string, own *registry.Server) (*shelf, error) {
+// this process, if there is one, and names are those of its certificate.
+func newShelf(p *place, target string, own *registry.Server, names []string) (*shelf, error) {
 	contents, err := newPusher(p).Contents(target)
 	if err != nil {
 		return nil, usageError{err}
@@ -43,7 +43,7 @@ func newShelf(p *place, target string, own *registry.Server) (*shelf, error) {
 		host = after
 	}
 	if own != nil && target == pushedTo(own) {
-		host = outside(own.Address())
+		host = outside(own.Address(), names)[0]
 	}
 	return &shelf{host: host, contents: contents, facts: builder.LayerFacts(p.stateDir), isa: map[digest.Digest]string{}}, nil
 }
@@ -135,11 +135,19 @@ func pushedTo(server *registry.Server) string {
 	return scheme + net.JoinHostPort(host, port)
 }
 
-// outside is HOST:PORT at which others reach a listener.
-func outside(at net.Addr) string {
+// outside lists HOST:PORT at which others reach a listener: by the names of its
+// certificate where there are some, else by its addresses.
+func outside(at net.Addr, names []string) []string {
 	_, port, err := net.SplitHostPort(at.String())
 	if err != nil {
-		return at.String()
+		return []string{at.String()}
 	}
-	return net.JoinHostPort(reachable(at)[0], port)
+	if len(names) == 0 {
+		names = reachable(at)
+	}
+	var all []string
+	for _, name := range names {
+		all = append(all, net.JoinHostPort(name, port))
+	}
+	return all
 }

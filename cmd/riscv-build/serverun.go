@@ -225,7 +225,7 @@ func (s *server) alone(ctx context.Context) error {
 func (s *server) handler() (http.Handler, error) {
 	var shown service.Registry
 	if len(s.push) > 0 {
-		shelf, err := newShelf(s.place, s.push[0], s.registry)
+		shelf, err := newShelf(s.place, s.push[0], s.registry, s.names())
 		if err != nil {
 			return nil, err
 		}
@@ -288,16 +288,22 @@ func (s *server) reload() error {
 	return errors.Join(errs...)
 }
 
+// names are those that the service's certificate is made for, if it makes one.
+func (s *server) names() []string {
+	names, _ := certificateNames(s.c.String("tls-self-signed")) // checked at the start
+	return names
+}
+
 // announce says where the service is.
 func (s *server) announce(at net.Addr) {
 	scheme, out := "http://", s.c.App.ErrWriter
 	if s.certs != nil {
 		scheme = "https://"
 	}
-	_, port, _ := net.SplitHostPort(at.String())
-	var urls []string
-	for _, host := range reachable(at) {
-		urls = append(urls, scheme+net.JoinHostPort(host, port))
+	names := s.names()
+	urls := outside(at, names)
+	for i := range urls {
+		urls[i] = scheme + urls[i]
 	}
 	fmt.Fprintf(out, "serving builds of %q at %s\n", s.place.stateDir, strings.Join(urls, ", "))
 	switch {
@@ -317,7 +323,7 @@ func (s *server) announce(at net.Addr) {
 		if file := s.registry.CAFile(); file != "" {
 			ca = " --ca " + file
 		}
-		fmt.Fprintf(out, "serving a registry at %s; configure clients: riscv-build configure k3s --registry %s%s%s --write\n", s.registry.Address(), scheme, outside(s.registry.Address()), ca)
+		fmt.Fprintf(out, "serving a registry at %s; configure clients: riscv-build configure k3s --registry %s%s%s --write\n", s.registry.Address(), scheme, outside(s.registry.Address(), names)[0], ca)
 	}
 	for _, target := range s.push {
 		fmt.Fprintf(out, "images go to %s where a submission names no other\n", target)
